@@ -1,0 +1,3 @@
+"""mlosd: a Linux OS-level runtime for machine learning."""
+
+__version__ = "0.1.0"
