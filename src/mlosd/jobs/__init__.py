@@ -1,0 +1,1 @@
+"""Jobs: what was asked, what may start next, and who starts it."""
