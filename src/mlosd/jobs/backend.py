@@ -4,6 +4,7 @@ Both backends end in the same C program, `mlos-shepherd` (native/shepherd.c): on
 command, waits for it, and writes down how it ended. They differ in who makes the cgroup and who is the keeper's parent.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,16 @@ class Ended:
 
 
 class LaunchFailed(Exception):
-    """The command never ran. The text says at which step and why."""
+    """The command never ran. `step` is the system call or the rule that said no, `errno` why (0: no errno)."""
+
+    def __init__(self, step: str, errno: int) -> None:
+        super().__init__(f"{step}: {os.strerror(errno)}" if errno else step)
+        self.step = step
+        self.errno = errno
+
+
+class AlreadyStarted(Exception):
+    """The job's at-most-once token exists: an earlier daemon started it. Look for it instead."""
 
 
 class Backend(Protocol):
@@ -89,7 +99,7 @@ class Backend(Protocol):
         """Limits ("memory", "io_weight", ...) that this machine cannot enforce, each with the reason."""
 
     async def start(self, launch: Launch) -> Started:
-        """Start the command. Raises LaunchFailed when it never ran."""
+        """Start the command. Raises LaunchFailed when it never ran, AlreadyStarted when it did before."""
 
     async def forget(self, job: int) -> None:
         """The job has ended and its end is recorded: remove what is left of it (cgroup, unit, directory)."""
