@@ -32,7 +32,7 @@ def parse(text: str) -> Pressure:
     """A pressure file, of the machine or of a cgroup. Malformed text raises ValueError."""
     stalls: dict[str, Stall] = {}
     for line in text.splitlines():
-        kind, *pairs = line.split()
+        kind, *pairs = line.split(" ")
         values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
         try:
             stalls[kind] = Stall(

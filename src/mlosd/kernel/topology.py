@@ -93,6 +93,8 @@ def choose_cpus(topology: Topology, free: Collection[int], count: int) -> tuple[
     """
     if count < 0:
         raise ValueError(f"cannot choose {count} CPUs")
+    if count == 0:
+        return ()
     usable = [cpu for cpu in topology.cpus if cpu.number in free]
     whole = _of_whole_cores(topology, usable)
     for candidates in (whole, usable):
