@@ -39,7 +39,7 @@ def test_gpus_are_read_with_their_memory_and_processes(
         "GPU-bbbb;NVIDIA L4;0;24000000000;23000000000;",
     )
     assert found.reason is None
-    assert found.devices == (
+    assert found.gpus == (
         Gpu(0, "GPU-aaaa", "NVIDIA H200", 1, 150754820096, 150000000000, (42, 4711)),
         Gpu(1, "GPU-bbbb", "NVIDIA L4", 0, 24000000000, 23000000000, ()),
     )
@@ -48,7 +48,7 @@ def test_gpus_are_read_with_their_memory_and_processes(
 def test_a_gpu_that_cannot_tell_its_memory_is_still_there(
     library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (gpu,) = gpus(library, tmp_path / "gpus", monkeypatch, "GPU-cccc;GB10;;;;9").devices
+    (gpu,) = gpus(library, tmp_path / "gpus", monkeypatch, "GPU-cccc;GB10;;;;9").gpus
     assert (gpu.minor, gpu.memory_total, gpu.memory_free, gpu.processes) == (None, None, None, (9,))
 
 
@@ -56,7 +56,7 @@ def test_more_processes_than_expected_are_all_read(
     library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids = tuple(range(100, 150))
-    (gpu,) = gpus(library, tmp_path / "gpus", monkeypatch, f"GPU-d;X;0;1;1;{','.join(map(str, pids))}").devices
+    (gpu,) = gpus(library, tmp_path / "gpus", monkeypatch, f"GPU-d;X;0;1;1;{','.join(map(str, pids))}").gpus
     assert gpu.processes == pids
 
 
@@ -77,6 +77,6 @@ def test_a_machine_without_the_library_has_no_gpus() -> None:
 
 def test_a_library_that_is_something_else_is_not_trusted() -> None:
     found = nvml.read("libc.so.6")
-    assert found.devices == ()
+    assert found.gpus == ()
     assert found.reason is not None
     assert "nvmlInit_v2" in found.reason

@@ -1,8 +1,8 @@
 """NVIDIA GPUs through NVML, the driver's own library (libnvidia-ml.so.1). Reads only.
 
-    gpus = nvml.read()
-    gpus.devices    # () on a machine without one
-    gpus.reason     # then: why
+    found = nvml.read()
+    found.gpus      # () on a machine without one
+    found.reason    # then: why
 
 The library is loaded at run time: a machine without NVIDIA's driver simply has no GPUs.
 """
@@ -40,7 +40,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    devices: tuple[Gpu, ...]
+    gpus: tuple[Gpu, ...]
     reason: str | None
 
 
@@ -57,13 +57,13 @@ def read(library: str = LIBRARY) -> Gpus:
     try:
         loaded = ctypes.CDLL(library)
     except OSError:
-        return Gpus(devices=(), reason=f"{library} is not installed")
+        return Gpus(gpus=(), reason=f"{library} is not installed")
     try:
         with _session(loaded):
-            devices = tuple(_gpu(loaded, index) for index in range(_count(loaded)))
+            found = tuple(_gpu(loaded, index) for index in range(_count(loaded)))
     except NvmlError as e:
-        return Gpus(devices=(), reason=str(e))
-    return Gpus(devices=devices, reason=None if devices else "the driver sees no GPU")
+        return Gpus(gpus=(), reason=str(e))
+    return Gpus(gpus=found, reason=None if found else "the driver sees no GPU")
 
 
 class _Memory(Structure):
