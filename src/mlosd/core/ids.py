@@ -1,5 +1,6 @@
 """Ids: UUIDv7 for what the metadata table holds (they sort by time), counters for jobs (people type those)."""
 
+import functools
 import os
 import time
 
@@ -17,6 +18,7 @@ def new_id() -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
+@functools.cache
 def boot_id() -> str:
     """This boot of this kernel (proc(5), /proc/sys/kernel/random/boot_id)."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

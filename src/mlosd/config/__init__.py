@@ -1,0 +1,1 @@
+"""Settings: what may be set, where it came from. One module per service; pydantic lives here."""
