@@ -1,0 +1,1 @@
+"""The metadata table on disk: SQLite in WAL mode, one writer, migrations that only add."""

@@ -1,0 +1,241 @@
+"""The database: one thread that writes, in groups; one connection that reads what is committed.
+
+Owns the file, its lock, its schema and the durability of a write. Must not own: what the rows mean.
+
+Every acknowledged write is on the disk: synchronous=FULL costs an fsync per commit, so the writer commits everything
+that is waiting at once. A SQLite that can lose a WAL on reset (3.7.0-3.51.2) is refused.
+"""
+
+import asyncio
+import fcntl
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from mlosd.core.errors import Refused, StoreRefused
+from mlosd.kernel import mountinfo
+from mlosd.store.schema import APPLICATION_ID, MIGRATIONS, Migration
+
+T = TypeVar("T")
+Work = Callable[[apsw.Connection], Any]
+
+FIXED_SQLITE = (3, 51, 3)
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs", "fuse.sshfs", "fuse.s3fs"}
+)
+MOST_IN_ONE_COMMIT = 1000
+
+
+class Database:
+    """An open, locked, migrated database. `write` from the event loop, `read` from the thread that opened it."""
+
+    def __init__(self, path: Path, *, migrations: Sequence[Migration] = MIGRATIONS, keep_backups: int = 3) -> None:
+        """Open or make the database. Raises StoreRefused and leaves it untouched when it cannot be used."""
+        _refuse_old_sqlite()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_network_filesystem(path.parent)
+        self.path = path
+        self._lock = _lock(path.with_suffix(".lock"))
+        try:
+            _refuse_foreign(path, known=migrations[-1].version)
+            self._writer = apsw.Connection(os.fspath(path))
+            self._writer.set_busy_timeout(5000)
+            self.schema = _migrate(self._writer, path, migrations, keep_backups)
+            self._reader = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
+        except apsw.Error as e:
+            os.close(self._lock)
+            raise _refused(path, e) from e
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._waiting: queue.SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._write_forever, name="mlosd-store", daemon=True)
+        self._thread.start()
+
+    def write(self, work: Callable[[apsw.Connection], T]) -> "asyncio.Future[T]":
+        """Run `work` in a transaction of the writer; done when it is on the disk.
+
+        The future raises Refused on a full disk; what `work` raises itself undoes only its own writes.
+        """
+        loop = self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.put((work, future))
+        return future
+
+    def read(self, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query over what is committed."""
+        return list(self._reader.execute(sql, tuple(bindings)))
+
+    def close(self) -> None:
+        """Finish what is waiting, checkpoint, let go of the lock."""
+        self._waiting.put(None)
+        self._thread.join()
+        self._reader.close()
+        self._writer.close()
+        os.close(self._lock)
+
+    def _write_forever(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch = [first]
+            while len(batch) < MOST_IN_ONE_COMMIT:
+                try:
+                    item = self._waiting.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    self._waiting.put(None)
+                    break
+                batch.append(item)
+            outcomes = self._commit([work for work, _ in batch])
+            self._tell([future for _, future in batch], outcomes)
+
+    def _commit(self, batch: Sequence[Work]) -> list[tuple[Any, Exception | None]]:
+        """The result or the exception of each piece of work, once all of them are durable."""
+        outcomes: list[tuple[Any, Exception | None]] = []
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for work in batch:
+                outcomes.append(self._one(work))
+            self._writer.execute("COMMIT")
+        except apsw.Error as e:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            return [(None, _refused_write(self.path, e))] * len(batch)
+        return outcomes
+
+    def _one(self, work: Work) -> tuple[Any, Exception | None]:
+        with_savepoint = self._writer.execute
+        with_savepoint("SAVEPOINT work")
+        try:
+            result = work(self._writer)
+        except (apsw.FullError, apsw.IOError):
+            raise
+        except Exception as e:
+            with_savepoint("ROLLBACK TO work")
+            with_savepoint("RELEASE work")
+            return None, e
+        with_savepoint("RELEASE work")
+        return result, None
+
+    def _tell(self, futures: Sequence["asyncio.Future[Any]"], outcomes: Sequence[tuple[Any, Exception | None]]) -> None:
+        def settle() -> None:
+            for future, (result, error) in zip(futures, outcomes, strict=True):
+                if future.cancelled():
+                    continue
+                if error is None:
+                    future.set_result(result)
+                else:
+                    future.set_exception(error)
+
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(settle)
+
+
+def _refuse_old_sqlite() -> None:
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < FIXED_SQLITE:
+        raise StoreRefused(
+            f"SQLite {apsw.sqlite_lib_version()} can corrupt a write-ahead log",
+            hint="install apsw >= 3.51.3, which brings its own SQLite",
+        )
+
+
+def _refuse_network_filesystem(directory: Path) -> None:
+    mount = mountinfo.of(directory.resolve(), mountinfo.read())
+    if mount is not None and mount.fstype in NETWORK:
+        raise StoreRefused(
+            f"{directory} is on a network file system ({mount.fstype}); SQLite's locks do not hold there",
+            hint="put the state on a local disk: mlosd --root DIR",
+        )
+
+
+def _lock(path: Path) -> int:
+    """Hold the lock of this state directory; the kernel drops it when we die."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise StoreRefused(f"{path}: {e.strerror}", hint="mlosd must be able to write its state directory") from e
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(fd)
+        raise StoreRefused(
+            f"{path.parent} is in use by another mlosd (pid {holder})",
+            hint="stop that one first, or choose another directory with --root",
+        ) from e
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+    return fd
+
+
+def _refuse_foreign(path: Path, *, known: int) -> None:
+    """Look before touching: a read-only connection never checkpoints and never creates."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY) as peek:
+        if peek.pragma("application_id") != APPLICATION_ID:
+            raise StoreRefused(f"{path} is a database of another program", hint="choose another directory with --root")
+        have = peek.pragma("user_version")
+        if have <= known:
+            return
+        usable_since = next(peek.execute("SELECT usable_since FROM schema_info WHERE version = ?", (have,)))[0]
+    if usable_since > known:
+        raise StoreRefused(
+            f"{path} has schema {have}, which needs a newer mlosd (this one knows {known})",
+            hint="upgrade mlosd; nothing was changed",
+        )
+
+
+def _migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migration], keep_backups: int) -> int:
+    """Bring the schema up to date in one transaction, after a copy. Returns the version of the database."""
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.pragma("foreign_keys", True)
+    have: int = connection.pragma("user_version")
+    want = migrations[-1].version
+    if have >= want:
+        return have
+    if have:
+        _back_up(connection, path, have, keep_backups)
+    with connection:
+        for migration in migrations[have:]:
+            connection.execute(migration.sql())
+            connection.execute(
+                "INSERT INTO schema_info VALUES (?, ?, ?)", (migration.version, migration.usable_since, time.time())
+            )
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", want)
+    return want
+
+
+def _back_up(connection: apsw.Connection, path: Path, version: int, keep: int) -> None:
+    """A copy that sqlite3(1) can open, before anything changes."""
+    copy = path.with_name(f"{path.stem}-schema{version}-{time.strftime('%Y%m%dT%H%M%S')}.bak")
+    connection.execute("VACUUM INTO ?", (os.fspath(copy),))
+    copy.chmod(0o600)
+    for old in sorted(path.parent.glob(f"{path.stem}-schema*.bak"), key=lambda file: file.stat().st_mtime)[:-keep]:
+        old.unlink()
+
+
+def _refused(path: Path, error: apsw.Error) -> StoreRefused:
+    match error:
+        case apsw.FullError():
+            return StoreRefused(f"{path}: the disk is full", hint="free some space and start mlosd again")
+        case apsw.NotADBError() | apsw.CorruptError():
+            return StoreRefused(f"{path} is damaged: {error}", hint="restore the newest .bak file beside it")
+        case _:
+            return StoreRefused(f"{path}: {error}")
+
+
+def _refused_write(path: Path, error: apsw.Error) -> Refused:
+    if isinstance(error, apsw.FullError):
+        return Refused(f"the disk that holds {path} is full", hint="free some space; nothing that was accepted is lost")
+    return Refused(f"{path}: {error}", hint="see the daemon's log")

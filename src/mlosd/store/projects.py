@@ -1,0 +1,151 @@
+"""Projects in the metadata table: resource <- binding <- object <- version."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import apsw
+
+from mlosd.core.errors import Refused
+from mlosd.core.ids import new_id
+from mlosd.store.db import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file as it was found below a project's root. Handles are name_to_handle_at(2)'s; None: no handles there."""
+
+    role: str
+    path: str
+    name: bytes
+    filesystem: str
+    handle_type: int
+    handle: bytes
+    parent_type: int
+    parent: bytes
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """A registered project. `owner` is a uid."""
+
+    id: str
+    name: str
+    root: str
+    owner: int
+    environment: str
+    added_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRow:
+    """A resource with the object that its name means now."""
+
+    id: str
+    role: str
+    path: str
+    filesystem: str
+    handle_type: int
+    handle: bytes
+    inode: int
+    size: int
+
+
+class Projects:
+    """The project tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, project: ProjectRow, found: Iterable[Found]) -> "asyncio.Future[None]":
+        """Register a project with its files, in one transaction. Raises Refused when the name is taken."""
+        files = tuple(found)
+
+        def work(connection: apsw.Connection) -> None:
+            try:
+                connection.execute(
+                    "INSERT INTO project (id, name, root, owner, environment, added_at) VALUES (?,?,?,?,?,?)",
+                    (project.id, project.name, project.root, project.owner, project.environment, project.added_at),
+                )
+            except apsw.ConstraintError as e:
+                raise Refused(f"you have a project {project.name} already", hint="choose another --name") from e
+            for file in files:
+                _add_file(connection, project, file)
+
+        return self._database.write(work)
+
+    def remove(self, id_: str) -> "asyncio.Future[None]":
+        """Forget a project: its bindings end, its history stays for the runs that used it."""
+
+        def work(connection: apsw.Connection) -> None:
+            now = time.time()
+            connection.execute("UPDATE project SET removed_at = ? WHERE id = ?", (now, id_))
+            connection.execute(
+                "UPDATE binding SET valid_to = ? WHERE valid_to IS NULL"
+                " AND resource IN (SELECT id FROM resource WHERE project = ?)",
+                (now, id_),
+            )
+
+        return self._database.write(work)
+
+    def all(self) -> list[ProjectRow]:
+        """Every project, by name."""
+        return self._select("ORDER BY name")
+
+    def named(self, name_or_id: str) -> list[ProjectRow]:
+        """The projects with this name (names are unique per owner) or id."""
+        return self._select("AND (name = ?1 OR id = ?1)", name_or_id)
+
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._database.read("SELECT count(*) FROM project WHERE removed_at IS NULL")[0][0])
+
+    def roles(self, id_: str) -> dict[str, int]:
+        """How many resources a project has in each role."""
+        return dict(self._database.read("SELECT role, count(*) FROM resource WHERE project = ? GROUP BY role", (id_,)))
+
+    def resources(self, id_: str) -> list[ResourceRow]:
+        """The resources of a project and what they are bound to, by path."""
+        rows = self._database.read(
+            "SELECT r.id, r.role, r.path, o.filesystem, o.handle_type, o.handle, o.inode,"
+            " (SELECT size FROM version v WHERE v.resource = r.id ORDER BY seen_at DESC LIMIT 1)"
+            " FROM resource r JOIN binding b ON b.resource = r.id AND b.valid_to IS NULL"
+            " JOIN object o ON o.id = b.object"
+            " WHERE r.project = ? ORDER BY r.path",
+            (id_,),
+        )
+        return [ResourceRow(*row) for row in rows]
+
+    def _select(self, rest: str, *bindings: str) -> list[ProjectRow]:
+        rows = self._database.read(
+            f"SELECT id, name, root, owner, environment, added_at FROM project WHERE removed_at IS NULL {rest}",
+            bindings,
+        )
+        return [ProjectRow(*row) for row in rows]
+
+
+def _add_file(connection: apsw.Connection, project: ProjectRow, file: Found) -> None:
+    now, resource = project.added_at, new_id()
+    connection.execute(
+        "INSERT INTO resource (id, project, role, path, added_at) VALUES (?,?,?,?,?)",
+        (resource, project.id, file.role, file.path, now),
+    )
+    # The same inode may belong to two projects: one object, many bindings.
+    [(object_id,)] = connection.execute(
+        "INSERT INTO object (filesystem, handle_type, handle, inode, first_seen) VALUES (?,?,?,?,?)"
+        " ON CONFLICT DO UPDATE SET gone_at = NULL RETURNING id",
+        (file.filesystem, file.handle_type, file.handle, file.inode, now),
+    )
+    connection.execute(
+        "INSERT INTO binding (resource, object, parent_type, parent, name, valid_from) VALUES (?,?,?,?,?,?)",
+        (resource, object_id, file.parent_type, file.parent, file.name, now),
+    )
+    connection.execute(
+        "INSERT INTO version (id, resource, object, size, mtime_ns, ctime_ns, seen_at) VALUES (?,?,?,?,?,?,?)",
+        (new_id(), resource, object_id, file.size, file.mtime_ns, file.ctime_ns, now),
+    )

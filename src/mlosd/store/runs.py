@@ -1,0 +1,115 @@
+"""Runs in the metadata table: one row per job that was ever submitted."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import apsw
+
+from mlosd.store.db import Database
+
+_COLUMNS = "id, project, uid, env, priority, state, result, submitted_at, ended_at, boot, request, outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row. `request` and `outcome` are JSON; times are seconds since the epoch."""
+
+    id: int
+    project: str | None
+    uid: int
+    env: str
+    priority: int
+    state: str
+    result: str | None
+    submitted_at: float
+    ended_at: float | None
+    boot: str
+    request: str
+    outcome: str
+
+
+class Runs:
+    """The run table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        last = database.read("SELECT seq FROM sqlite_sequence WHERE name = 'run'")
+        self._ids = itertools.count(last[0][0] + 1 if last else 1)
+
+    def new_id(self) -> int:
+        """The next id. An id whose insert failed is never used again."""
+        return next(self._ids)
+
+    def insert(self, run: Run) -> "asyncio.Future[None]":
+        """Add a run; done when it is durable."""
+
+        def work(connection: apsw.Connection) -> None:
+            connection.execute(f"INSERT INTO run ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", _values(run))
+
+        return self._database.write(work)
+
+    def save(self, run: Run) -> "asyncio.Future[None]":
+        """Record the state of a run; done when it is durable. What was asked never changes."""
+
+        def work(connection: apsw.Connection) -> None:
+            connection.execute(
+                "UPDATE run SET state = ?, result = ?, ended_at = ?, boot = ?, outcome = ? WHERE id = ?",
+                (run.state, run.result, run.ended_at, run.boot, run.outcome, run.id),
+            )
+
+        return self._database.write(work)
+
+    def unfinished(self) -> Iterator[Run]:
+        """Every run that is not DONE, oldest first."""
+        rows = self._database.read(f"SELECT {_COLUMNS} FROM run WHERE state <> 'DONE' ORDER BY id")
+        return (Run(*row) for row in rows)
+
+    def get(self, id_: int) -> Run | None:
+        """One run, or None."""
+        rows = self._database.read(f"SELECT {_COLUMNS} FROM run WHERE id = ?", (id_,))
+        return Run(*rows[0]) if rows else None
+
+    def newest(self, *, limit: int, uid: int | None = None) -> list[Run]:
+        """The last runs, newest first; of one user when `uid` is given."""
+        where = "" if uid is None else "WHERE uid = ?"
+        bindings = (limit,) if uid is None else (uid, limit)
+        return [
+            Run(*row)
+            for row in self._database.read(f"SELECT {_COLUMNS} FROM run {where} ORDER BY id DESC LIMIT ?", bindings)
+        ]
+
+    def counts(self) -> dict[str, int]:
+        """How many runs there are in each state."""
+        return dict(self._database.read("SELECT state, count(*) FROM run GROUP BY state"))
+
+    def forget_oldest(self, *, keep: int) -> "asyncio.Future[list[int]]":
+        """Delete finished runs beyond the newest `keep`; done with their ids."""
+
+        def work(connection: apsw.Connection) -> list[int]:
+            rows = connection.execute(
+                "DELETE FROM run WHERE id IN"
+                " (SELECT id FROM run WHERE state = 'DONE' ORDER BY id DESC LIMIT -1 OFFSET ?) RETURNING id",
+                (keep,),
+            )
+            return [id_ for (id_,) in rows]
+
+        return self._database.write(work)
+
+
+def _values(run: Run) -> tuple[object, ...]:
+    return (
+        run.id,
+        run.project,
+        run.uid,
+        run.env,
+        run.priority,
+        run.state,
+        run.result,
+        run.submitted_at,
+        run.ended_at,
+        run.boot,
+        run.request,
+        run.outcome,
+    )
