@@ -36,11 +36,16 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A job that runs: its keeper, its main process and its cgroup (None where there are no cgroups)."""
+    """A job that runs: its keeper, its main process, its cgroup (None where there are none), when it started.
+
+    `notes`: limits that the kernel refused after all, in words.
+    """
 
     keeper: int
     pid: int
     cgroup: Path | None
+    at: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

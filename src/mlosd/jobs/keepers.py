@@ -1,0 +1,183 @@
+"""The keepers of jobs, seen from the daemon: is it there, make it stop, how did it end.
+
+A keeper is held by pidfd. It is named by its pid *and* start time, so that another process is never taken for it.
+Its directory says what it knows: `started` (the at-most-once token) and `exit`.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from mlosd.core import ids
+from mlosd.jobs.backend import Ended, Started, Usage
+from mlosd.jobs.state import Running
+from mlosd.kernel import procfs
+from mlosd.kernel.cgroupfs import Cgroup
+from mlosd.kernel.shepherd import ExitRecord, StartedRecord, read_exit, read_started
+
+# Linux 6.9; without it a signal reaches the main process only.
+PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
+
+# What a keeper without a cgroup does on our word (native/keeper.c).
+FREEZE, THAW, KILL = signal.SIGRTMIN + 1, signal.SIGRTMIN + 2, signal.SIGRTMIN + 3
+
+PATIENCE = 2.0
+LOOK_EVERY = 0.05
+
+
+class Keepers:
+    """Every keeper whose directory is below `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._pidfds: dict[int, int] = {}
+
+    def token(self, id_: int) -> bool:
+        """Whether the job was ever handed to a keeper in this directory's life."""
+        return (self.directory / str(id_) / "started").exists()
+
+    def end(self, id_: int) -> Ended | None:
+        """How the job ended, if its keeper wrote that down."""
+        record = read_exit(self.directory / str(id_))
+        return _ended(record) if record else None
+
+    async def find(self, id_: int) -> Started | Ended | None:
+        """A job whose token exists: running, ended, or None when its keeper is gone without a word."""
+        directory = self.directory / str(id_)
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            started = read_started(directory)
+            if ended := self.end(id_):
+                return ended
+            if started is not None:
+                break
+            # The token is made before the command starts and filled after it: give the keeper a moment.
+            if asyncio.get_running_loop().time() > deadline:
+                return None
+            await asyncio.sleep(LOOK_EVERY)
+        if started.boot_id == ids.boot_id() and procfs.starttime(started.keeper) == started.keeper_start:
+            return _started(started)
+        # It may have written its last word between our two looks.
+        if ended := self.end(id_):
+            return ended
+        if started.boot_id == ids.boot_id() and started.cgroup:
+            _kill_leftovers(Path(started.cgroup))
+        return None
+
+    def watch(self, keeper: int, ended: Callable[[], None]) -> None:
+        """Call `ended` once, when the keeper is gone."""
+        loop = asyncio.get_running_loop()
+        try:
+            pidfd = os.pidfd_open(keeper)
+        except ProcessLookupError:
+            loop.call_soon(ended)
+            return
+        self._pidfds[keeper] = pidfd
+
+        def gone() -> None:
+            loop.remove_reader(pidfd)
+            os.close(self._pidfds.pop(keeper))
+            ended()
+
+        loop.add_reader(pidfd, gone)
+
+    def stop(self, running: Running) -> None:
+        """SIGTERM to every process of the job, its grace period, then SIGKILL: the keeper does it."""
+        self._tell(running, signal.SIGTERM)
+
+    def kill(self, running: Running) -> None:
+        """End every process of the job now."""
+        if running.cgroup is not None:
+            with contextlib.suppress(FileNotFoundError), Cgroup.open(Path(running.cgroup)) as cgroup:
+                cgroup.kill()
+        else:
+            self._tell(running, KILL)
+
+    def freeze(self, running: Running) -> None:
+        """Stop every process of the job where it is."""
+        if running.cgroup is not None:
+            with Cgroup.open(Path(running.cgroup)) as cgroup:
+                cgroup.freeze()
+        else:
+            self._tell(running, FREEZE)
+
+    def thaw(self, running: Running) -> None:
+        """Let them go on."""
+        if running.cgroup is not None:
+            with contextlib.suppress(FileNotFoundError), Cgroup.open(Path(running.cgroup)) as cgroup:
+                cgroup.thaw()
+        else:
+            self._tell(running, THAW)
+
+    def signal(self, running: Running, number: signal.Signals) -> None:
+        """To the main process and its process group, as a terminal would."""
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(running.pid)
+            try:
+                signal.pidfd_send_signal(pidfd, number, None, PIDFD_SIGNAL_PROCESS_GROUP)
+            except OSError:
+                signal.pidfd_send_signal(pidfd, number)
+            finally:
+                os.close(pidfd)
+
+    def age(self, running: Running) -> float:
+        """Seconds since the keeper started, by a clock that nobody can set."""
+        return procfs.age(running.keeper) or 0.0
+
+    def usage(self, running: Running) -> Usage | None:
+        """What a running job has cost so far; None without a cgroup."""
+        if running.cgroup is None:
+            return None
+        try:
+            with Cgroup.open(Path(running.cgroup)) as cgroup:
+                account = cgroup.account()
+        except FileNotFoundError:
+            return None
+        return Usage(
+            cpu_us=account.cpu_us,
+            memory_peak=account.memory_peak,
+            read_bytes=account.read_bytes,
+            written_bytes=account.written_bytes,
+            cpu_pressure_us=account.cpu_pressure_us,
+            memory_pressure_us=account.memory_pressure_us,
+            io_pressure_us=account.io_pressure_us,
+            oom_kills=account.oom_kills,
+        )
+
+    def _tell(self, running: Running, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, KeyError):
+            signal.pidfd_send_signal(self._pidfds[running.keeper], number)
+
+
+def _started(record: StartedRecord) -> Started:
+    cgroup = Path(record.cgroup) if record.cgroup else None
+    return Started(keeper=record.keeper, pid=record.pid, cgroup=cgroup, at=record.at, notes=record.knobs_failed)
+
+
+def _ended(record: ExitRecord) -> Ended:
+    return Ended(
+        exit_code=record.code,
+        signal=record.signal,
+        usage=Usage(
+            cpu_us=record.cpu_us,
+            memory_peak=record.memory_peak,
+            read_bytes=record.read_bytes,
+            written_bytes=record.written_bytes,
+            cpu_pressure_us=record.cpu_pressure_us,
+            memory_pressure_us=record.memory_pressure_us,
+            io_pressure_us=record.io_pressure_us,
+            oom_kills=record.oom_kills,
+        ),
+        ended_at=record.at,
+        error=f"could not start: {record.error_step}: {os.strerror(record.error_errno)}" if record.error_step else None,
+    )
+
+
+def _kill_leftovers(cgroup: Path) -> None:
+    """A keeper that was killed leaves its job without one: PID 1 would end such a service, and so do we."""
+    with contextlib.suppress(OSError), Cgroup.open(cgroup) as left:
+        left.kill()

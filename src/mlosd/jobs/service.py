@@ -1,0 +1,153 @@
+"""Jobs for callers: what they ask becomes a Request, what they may see becomes a view. Policy, no machinery."""
+
+import signal
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from mlosd.core.errors import NotFound, Refused
+from mlosd.jobs import view
+from mlosd.jobs.job import Job, Limits, Owner
+from mlosd.jobs.keepers import Keepers
+from mlosd.jobs.runner import Runner, Stdio
+from mlosd.jobs.spec import Defaults, request, signal_number
+from mlosd.jobs.state import Done, process
+
+MayTouch = Callable[[int], bool]
+View = dict[str, Any]
+
+
+class JobService:
+    """`user_name` turns a uid into a name; `find_project` a name or id into the id of one that the owner may use."""
+
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        keepers: Keepers,
+        defaults: Defaults,
+        user_name: Callable[[int], str],
+        find_project: Callable[[str, int], str],
+    ) -> None:
+        self._runner = runner
+        self._keepers = keepers
+        self._defaults = defaults
+        self._user_name = user_name
+        self._find_project = find_project
+
+    async def submit(self, asked: Mapping[str, Any], owner: Owner) -> tuple[View, list[str]]:
+        """Queue a job: its view, and a warning for each limit that this machine cannot enforce."""
+        return await self._submit(asked, owner, stdio=None, terminal=False)
+
+    async def submit_foreground(
+        self, asked: Mapping[str, Any], owner: Owner, *, stdio: Stdio, terminal: bool
+    ) -> tuple[View, list[str]]:
+        """The same for a job on its client's own descriptors, which are taken over."""
+        return await self._submit(asked, owner, stdio=stdio, terminal=terminal)
+
+    async def _submit(
+        self, asked: Mapping[str, Any], owner: Owner, *, stdio: Stdio | None, terminal: bool
+    ) -> tuple[View, list[str]]:
+        wanted = request(asked, owner, self._defaults, foreground=stdio is not None, terminal=terminal)
+        if wanted.project is not None:
+            wanted = replace(wanted, project=self._find_project(wanted.project, owner.uid))
+        warnings = self._not_enforced(wanted.limits)
+        if warnings and asked.get("strict"):
+            raise Refused(f"not enforceable here: {'; '.join(warnings)}", hint="without --strict it runs all the same")
+        job = await self._runner.submit(wanted, notes=tuple(warnings), stdio=stdio)
+        return self._view(job), warnings
+
+    def _not_enforced(self, limits: Limits) -> list[str]:
+        reasons = self._runner.backend.unenforceable()
+        return [
+            f"{limit} is not enforced: {reason}"
+            for limit, reason in reasons.items()
+            if getattr(limits, limit) is not None
+        ]
+
+    def show(self, id_: int, may_touch: MayTouch) -> View:
+        """One job. Raises NotFound, also for one that is not the caller's."""
+        return self._view(self._mine(id_, may_touch))
+
+    def listed(self, may_touch: MayTouch, *, finished: bool, everyone: bool, limit: int) -> list[View]:
+        """Newest first; other people's only with `everyone`, and then without their details."""
+        jobs = self._runner.newest(limit=limit) if finished else self._runner.unfinished()[:limit]
+        return [
+            self._view(job) if may_touch(job.request.owner.uid) else view.hidden(self._view(job))
+            for job in jobs
+            if everyone or may_touch(job.request.owner.uid)
+        ]
+
+    async def follow(self, id_: int, may_touch: MayTouch) -> AsyncGenerator[View, None]:
+        """The job now and after each change, until it is DONE."""
+        self._mine(id_, may_touch)
+        async for job in self._runner.follow(id_):
+            yield self._view(job)
+
+    async def output(
+        self, id_: int, may_touch: MayTouch, *, follow: bool, tail: int | None
+    ) -> AsyncGenerator[bytes, None]:
+        """What a queued job printed so far, and with `follow` what it prints until it ends."""
+        job = self._mine(id_, may_touch)
+        if job.request.foreground:
+            raise Refused(f"job {id_} ran in the foreground: its output went to its own terminal")
+        if follow:
+            await self._runner.started(id_)
+        reader = self._runner.logs.read(id_, tail=tail)
+        if reader is None:
+            return
+        try:
+            if follow:
+                async for chunk in reader.follow(lambda: isinstance(self._runner.look(id_).state, Done)):
+                    yield chunk
+            else:
+                while chunk := reader.chunk():
+                    yield chunk
+        finally:
+            reader.close()
+
+    def cancel(self, id_: int, may_touch: MayTouch, *, by: str) -> View:
+        """End it. Asked a second time: at once."""
+        self._mine(id_, may_touch)
+        return self._view(self._runner.cancel(id_, reason=f"cancelled by {by}"))
+
+    def freeze(self, id_: int, may_touch: MayTouch) -> View:
+        """Stop it where it is, or hold it while it waits."""
+        self._mine(id_, may_touch)
+        return self._view(self._runner.freeze(id_))
+
+    def thaw(self, id_: int, may_touch: MayTouch) -> View:
+        """Let it go on, or queue again."""
+        self._mine(id_, may_touch)
+        return self._view(self._runner.thaw(id_))
+
+    def signal(self, id_: int, may_touch: MayTouch, number: int) -> None:
+        """Send a signal to its main process and process group."""
+        self._mine(id_, may_touch)
+        self._runner.signal(id_, signal_number(number))
+
+    def hang_up(self, id_: int) -> None:
+        """The client of a foreground job is gone: what a closed terminal does. One that waits is cancelled."""
+        job = self._runner.look(id_)
+        if process(job.state):
+            self._runner.signal(id_, signal.SIGHUP)
+            self._runner.signal(id_, signal.SIGCONT)
+        elif not isinstance(job.state, Done):
+            self._runner.cancel(id_, reason="its terminal was closed")
+
+    def _mine(self, id_: int, may_touch: MayTouch) -> Job:
+        job = self._runner.look(id_)
+        if not may_touch(job.request.owner.uid):
+            # The same words as for one that does not exist: ids are not a way to learn of others.
+            raise NotFound(f"there is no job {id_} of yours", hint="mlosctl job list --all")
+        return job
+
+    def _view(self, job: Job) -> View:
+        running = process(job.state)
+        return view.shown(
+            job,
+            user=self._user_name(job.request.owner.uid),
+            reason=self._runner.reason(job),
+            backend=self._runner.backend.name,
+            usage=self._keepers.usage(running) if running else None,
+        )
