@@ -1,0 +1,1 @@
+"""Projects: a root directory and the resources below it."""

@@ -1,0 +1,104 @@
+"""Projects for callers: add, list, show, forget."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlosd.core import events
+from mlosd.core.errors import BadRequest, NotFound
+from mlosd.core.ids import new_id
+from mlosd.kernel.file_handle import FileHandle
+from mlosd.projects import survey
+from mlosd.projects.roles import Roles
+from mlosd.store.projects import ProjectRow, Projects, ResourceRow
+
+View = dict[str, Any]
+MayTouch = Callable[[int], bool]
+
+
+class ProjectService:
+    """`parse` reads the text of mlos.toml into (name, environment, globs by role)."""
+
+    def __init__(
+        self,
+        *,
+        projects: Projects,
+        parse: Callable[[bytes], tuple[str | None, str, dict[str, list[str]]]],
+        user_name: Callable[[int], str],
+        most_resources: int,
+        emit: Callable[[events.Event], None],
+    ) -> None:
+        self._projects = projects
+        self._parse = parse
+        self._user_name = user_name
+        self._most_resources = most_resources
+        self._emit = emit
+
+    async def add(self, path: Path, *, name: str | None, uid: int, operator: bool) -> View:
+        """Register a directory and what is in it. Raises BadRequest, NotFound, NotPermitted, Refused, BadConfig."""
+        if not path.is_absolute() or ".." in path.parts:
+            raise BadRequest(f"a project's root is an absolute path without .., not {path}")
+        root = survey.open_root(path, uid=uid, anybody=operator)
+        try:
+            owner = os.fstat(root).st_uid
+            declared, environment, globs = self._parse(survey.read_project_file(root) or b"")
+            result = await asyncio.to_thread(survey.survey, root, Roles(globs), most=self._most_resources)
+        finally:
+            os.close(root)
+        project = ProjectRow(new_id(), name or declared or path.name, os.fspath(path), owner, environment, time.time())
+        await self._projects.add(project, result.found)
+        self._emit(events.ProjectChanged(project.name, f"added, {len(result.found)} resources"))
+        return self._view(project, notes=result.notes)
+
+    def owned(self, may_touch: MayTouch) -> list[View]:
+        """The caller's projects."""
+        return [self._view(project) for project in self._projects.all() if may_touch(project.owner)]
+
+    def show(self, name_or_id: str, may_touch: MayTouch) -> tuple[View, list[View]]:
+        """A project and its resources."""
+        project = self.find(name_or_id, may_touch)
+        root = Path(project.root)
+        return self._view(project), [_resource(root, row) for row in self._projects.resources(project.id)]
+
+    async def remove(self, name_or_id: str, may_touch: MayTouch) -> None:
+        """Forget a project; its files stay."""
+        project = self.find(name_or_id, may_touch)
+        await self._projects.remove(project.id)
+        self._emit(events.ProjectChanged(project.name, "removed"))
+
+    def find(self, name_or_id: str, may_touch: MayTouch) -> ProjectRow:
+        """The project, if it is the caller's. Raises NotFound with the same words if it is another's."""
+        mine = [project for project in self._projects.named(name_or_id) if may_touch(project.owner)]
+        if not mine:
+            raise NotFound(f"there is no project {name_or_id!r} of yours", hint="mlosctl project list")
+        if len(mine) > 1:
+            raise BadRequest(f"{len(mine)} users have a project {name_or_id!r}", hint="name it by its id")
+        return mine[0]
+
+    def _view(self, project: ProjectRow, notes: tuple[str, ...] = ()) -> View:
+        return {
+            "id": project.id,
+            "name": project.name,
+            "root": project.root,
+            "owner": self._user_name(project.owner),
+            "environment": project.environment,
+            "added_at": project.added_at,
+            "resources": self._projects.roles(project.id),
+            "notes": list(notes),
+        }
+
+
+def _resource(root: Path, row: ResourceRow) -> View:
+    return {
+        "id": row.id,
+        "role": row.role,
+        "path": row.path,
+        "filesystem": row.filesystem,
+        "handle": FileHandle(row.handle_type, row.handle).hex(),
+        "inode": row.inode,
+        "size": row.size,
+        "present": (root / row.path).exists(),
+    }
