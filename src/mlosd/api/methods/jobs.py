@@ -1,0 +1,112 @@
+"""io.mlosd.Jobs."""
+
+import base64
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from mlosd.api.authz import Authority
+from mlosd.api.call import CallContext, Handler
+from mlosd.api.caller import Caller, user_name
+from mlosd.jobs.job import Owner
+from mlosd.jobs.service import JobService, MayTouch
+
+Parameters = dict[str, Any]
+MOST_LISTED = 1000
+
+
+class Jobs:
+    """The methods of io.mlosd.Jobs over a JobService."""
+
+    def __init__(self, service: JobService, authority: Authority) -> None:
+        self._service = service
+        self._authority = authority
+
+    def handlers(self) -> dict[str, Handler]:
+        """Every method by its full name."""
+        return {
+            "io.mlosd.Jobs.Submit": self.submit,
+            "io.mlosd.Jobs.Run": self.run,
+            "io.mlosd.Jobs.List": self.list,
+            "io.mlosd.Jobs.Show": self.show,
+            "io.mlosd.Jobs.Logs": self.logs,
+            "io.mlosd.Jobs.Wait": self.wait,
+            "io.mlosd.Jobs.Cancel": self.cancel,
+            "io.mlosd.Jobs.Freeze": self.freeze,
+            "io.mlosd.Jobs.Thaw": self.thaw,
+            "io.mlosd.Jobs.Signal": self.signal,
+        }
+
+    async def submit(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
+        job, warnings = await self._service.submit(parameters["job"], _owner(caller))
+        return {"id": job["id"], "state": job["state"], "reason": job["reason"], "warnings": warnings}
+
+    async def run(self, caller: Caller, parameters: Parameters, call: CallContext) -> AsyncGenerator[Parameters, None]:
+        stdio = call.take_fds(parameters["stdin"], parameters["stdout"], parameters["stderr"])
+        job, warnings = await self._service.submit_foreground(
+            parameters["job"], _owner(caller), stdio=(stdio[0], stdio[1], stdio[2]), terminal=parameters["terminal"]
+        )
+        try:
+            async with aclosing(self._service.follow(job["id"], self._mine(caller))) as changes:
+                async for job in changes:
+                    yield {"job": job, "warnings": warnings}
+        except GeneratorExit:
+            self._service.hang_up(job["id"])
+            raise
+
+    async def list(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
+        jobs = self._service.listed(
+            self._mine(caller),
+            finished=bool(parameters.get("all")),
+            everyone=bool(parameters.get("everyone")),
+            limit=min(parameters.get("limit") or MOST_LISTED, MOST_LISTED),
+        )
+        return {"jobs": jobs}
+
+    async def show(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
+        return {"job": self._service.show(parameters["id"], self._mine(caller))}
+
+    async def logs(self, caller: Caller, parameters: Parameters, call: CallContext) -> AsyncGenerator[Parameters, None]:
+        output = self._service.output(
+            parameters["id"],
+            self._mine(caller),
+            follow=bool(parameters.get("follow")) and call.more,
+            tail=parameters.get("tail"),
+        )
+        async with aclosing(output) as chunks:
+            if call.more:
+                async for chunk in chunks:
+                    yield {"data": base64.b64encode(chunk).decode("ascii")}
+                yield {"data": ""}
+            else:
+                yield {"data": base64.b64encode(b"".join([chunk async for chunk in chunks])).decode("ascii")}
+
+    async def wait(self, caller: Caller, parameters: Parameters, call: CallContext) -> AsyncGenerator[Parameters, None]:
+        async with aclosing(self._service.follow(parameters["id"], self._mine(caller))) as changes:
+            async for job in changes:
+                if call.more or job["state"] == "DONE":
+                    yield {"job": job}
+
+    async def cancel(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
+        return {"job": self._service.cancel(parameters["id"], self._mine(caller), by=user_name(caller.uid))}
+
+    async def freeze(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
+        return {"job": self._service.freeze(parameters["id"], self._mine(caller))}
+
+    async def thaw(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
+        return {"job": self._service.thaw(parameters["id"], self._mine(caller))}
+
+    async def signal(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
+        self._service.signal(parameters["id"], self._mine(caller), parameters["signal"])
+        return {}
+
+    def _mine(self, caller: Caller) -> MayTouch:
+        return lambda owner: self._authority.may_touch(caller, owner)
+
+
+def _owner(caller: Caller) -> Owner:
+    """Whom the job runs as: the caller, or, where the daemon is not root, the daemon's own user."""
+    if os.getuid() != 0:
+        return Owner(os.getuid(), os.getgid(), tuple(os.getgroups()))
+    return Owner(caller.uid, caller.gid, tuple(sorted(caller.groups)))
