@@ -1,0 +1,45 @@
+"""mlosctl: what people and scripts type to talk to mlosd. One module per noun, loaded when it is asked for."""
+
+import sys
+
+from mlosd import __version__
+
+NOUNS = {
+    "run": "Run a command as a job, on this terminal.",
+    "job": "Submit, list, follow, stop and freeze jobs.",
+    "project": "Register project directories.",
+    "status": "Show what the daemon is and how it fares.",
+    "watch": "Print what happens, as it happens.",
+    "doctor": "Say what works on this machine, what does not, and why.",
+    "config": "Show every setting in effect and where it comes from.",
+    "completion": "Print the completion script of a shell.",
+}
+
+
+def main() -> None:
+    """The mlosctl command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: list[str]) -> int:
+    """Do what `argv` says; the exit code."""
+    if argv == ["--version"]:
+        print(f"mlosctl {__version__}")
+        return 0
+    from mlosd.cli import ending
+
+    return ending.of(lambda: _act(argv))
+
+
+def _act(argv: list[str]) -> int:
+    from mlosd.cli import quick
+
+    if (work := quick.understood(argv)) is not None:
+        return work()
+    from mlosd.cli import program
+
+    return program.run(argv)
+
+
+if __name__ == "__main__":
+    main()
