@@ -24,7 +24,23 @@ LIMITED_API = "0x030b0000"
 EXTENSION_SOURCES = ("openat2.c", "file_handle.c", "pidfd.c", "fanotify.c", "landlock.c", "filesystem.c")
 
 SHEPHERD_NAME = "mlos-shepherd"
-SHEPHERD_SOURCES = ("shepherd.c",)
+SHEPHERD_SOURCES = (
+    "shepherd.c",
+    "serve.c",
+    "keeper.c",
+    "prepare.c",
+    "stay.c",
+    "ending.c",
+    "spec.c",
+    "launch.c",
+    "record.c",
+    "process.c",
+    "job_cgroup.c",
+    "delegated.c",
+    "family.c",
+    "usage.c",
+    "sd_notify.c",
+)
 
 STRICT = ("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror")
 HARDENED = ("-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-Wl,-z,relro,-z,now")

@@ -1,0 +1,264 @@
+// `mlos-shepherd serve`: waits for "start" messages and forks a keeper for each. Knows nothing of jobs: it may be killed
+// at any time, keepers do not notice. It outlives the daemon and leaves when it is of no use to anybody.
+#define _GNU_SOURCE
+#include "shepherd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { IDLE_MS = 5000, MESSAGE_SIZE = 4096 + 128, STREAMS = 3 };
+
+struct server {
+    int directory, lock, listener, client;
+    char name[64]; // of the socket in its directory
+};
+
+static void close_fd(int *fd)
+{
+    mlos_close(fd);
+    *fd = -1;
+}
+
+// --- opening and leaving ---
+
+// The directory is the current one: the name is then short enough for any socket.
+static int listen_in(struct server *server)
+{
+    char lock[sizeof server->name + 8];
+    snprintf(lock, sizeof lock, "%s.lock", server->name);
+    server->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (server->lock < 0 || flock(server->lock, LOCK_EX | LOCK_NB) < 0)
+        return -errno;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, server->name, strlen(server->name));
+    unlink(server->name);
+    server->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (server->listener < 0)
+        return -errno;
+    mode_t before = umask(0177);
+    int r = bind(server->listener, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+    umask(before);
+    return r < 0 ? r : listen(server->listener, 16) < 0 ? -errno : 0;
+}
+
+static int open_server(struct server *server, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    if (!*name || (size_t)snprintf(server->name, sizeof server->name, "%s", name) >= sizeof server->name)
+        return -ENAMETOOLONG;
+    char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    if (!directory)
+        return -ENOMEM;
+    server->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(directory);
+    if (server->directory < 0 || fchdir(server->directory) < 0)
+        return -errno;
+    int r = listen_in(server);
+    return chdir("/") < 0 && r == 0 ? -errno : r;
+}
+
+static void accept_client(struct server *server)
+{
+    int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        return;
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid()) {
+        close(fd);
+        return;
+    }
+    // A second client is a daemon that was restarted; what the first one asked for and we did not read is void.
+    close_fd(&server->client);
+    server->client = fd;
+}
+
+// Give up the name, so that the next daemon starts a shepherd of its own. One that connected a moment ago is still served.
+static void retire(struct server *server)
+{
+    unlinkat(server->directory, server->name, 0);
+    close_fd(&server->lock);
+    accept_client(server);
+    close_fd(&server->listener);
+}
+
+static bool of_no_use(const struct server *server)
+{
+    // SIGCHLD is ignored, so keepers leave no zombies and waitpid(2) only tells whether there are any.
+    bool no_keeper = waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD;
+    struct stat status;
+    bool no_name = fstatat(server->directory, server->name, &status, AT_SYMLINK_NOFOLLOW) < 0;
+    return no_keeper || no_name;
+}
+
+// --- one message, one keeper ---
+
+struct message {
+    char text[MESSAGE_SIZE];
+    ssize_t length;
+    int streams[STREAMS];
+    int stream_count;
+};
+
+// Returns false when the client is gone.
+static bool receive(int client, struct message *ret)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int) * 16)];
+    } control;
+    struct iovec data = {.iov_base = ret->text, .iov_len = sizeof ret->text - 1};
+    struct msghdr head = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ret->stream_count = 0;
+    ret->length = recvmsg(client, &head, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (ret->length <= 0)
+        return ret->length < 0 && (errno == EAGAIN || errno == EINTR);
+    bool whole = !(head.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(&head); at; at = CMSG_NXTHDR(&head, at)) {
+        if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(at) + i * sizeof fd, sizeof fd);
+            if (ret->stream_count < STREAMS)
+                ret->streams[ret->stream_count] = fd;
+            else
+                close(fd);
+            ret->stream_count++;
+        }
+    }
+    ret->text[ret->length] = '\0';
+    if (!whole)
+        ret->text[0] = '\0';
+    return true;
+}
+
+// "start <id> <jobdir>": the rest of the line is the directory. Splits `text` in place.
+static bool parse(char *text, char **id, char **jobdir)
+{
+    const char word[] = "start ";
+    if (strncmp(text, word, strlen(word)) != 0)
+        return false;
+    *id = text + strlen(word);
+    char *space = strchr(*id, ' ');
+    if (!space || space == *id || space - *id > 64 || space[1] != '/')
+        return false;
+    *space = '\0';
+    *jobdir = space + 1;
+    return true;
+}
+
+static void answer_failed(int client, const char *id, const char *step, int error)
+{
+    char reply[256];
+    int length = snprintf(reply, sizeof reply, "failed %s %s %d", id, step, error);
+    send(client, reply, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// Becomes the keeper: keeps the three streams, /dev/null and the connection, and nothing else of the server.
+static __attribute__((noreturn)) void become_keeper(int client, const struct message *message, const char *id,
+                                                    const char *jobdir)
+{
+    for (int i = 0; i < STREAMS; i++)
+        dup2(message->streams[i], i);
+    if (client != MLOS_CONNECTION_FD)
+        dup3(client, MLOS_CONNECTION_FD, O_CLOEXEC);
+    if (syscall(SYS_close_range, MLOS_CONNECTION_FD + 1, ~0u, 0) < 0)
+        for (int fd = MLOS_CONNECTION_FD + 1; fd < 64; fd++)
+            close(fd);
+    _exit(mlos_keeper_serve(id, jobdir));
+}
+
+// Returns false when the client is gone.
+static bool serve_client(int client)
+{
+    static struct message message;
+    if (!receive(client, &message))
+        return false;
+    if (message.length < 0)
+        return true;
+    char *id, *jobdir;
+    if (!parse(message.text, &id, &jobdir) || message.stream_count != STREAMS) {
+        answer_failed(client, "?", "message", EBADMSG);
+    } else {
+        pid_t pid = fork();
+        if (pid == 0)
+            become_keeper(client, &message, id, jobdir);
+        if (pid < 0)
+            answer_failed(client, id, "fork", errno);
+    }
+    for (int i = 0; i < message.stream_count && i < STREAMS; i++)
+        close(message.streams[i]);
+    return true;
+}
+
+static void serve_until_idle(struct server *server)
+{
+    while (server->listener >= 0 || server->client >= 0) {
+        struct pollfd wait[] = {
+            {.fd = server->client, .events = POLLIN},
+            {.fd = server->listener, .events = POLLIN},
+        };
+        int ready = poll(wait, 2, server->client < 0 ? IDLE_MS : -1);
+        if (ready == 0 && of_no_use(server))
+            retire(server);
+        if (ready <= 0)
+            continue;
+        if (wait[0].revents && !serve_client(server->client))
+            close_fd(&server->client);
+        if (wait[1].revents)
+            accept_client(server);
+    }
+}
+
+// --- becoming a daemon ---
+
+// Blocked, not ignored: jobs would inherit that. SIGTERM ends the server; keepers go on.
+static void set_signals(void)
+{
+    sigset_t blocked;
+    sigfillset(&blocked);
+    sigdelset(&blocked, SIGTERM);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    signal(SIGCHLD, SIG_IGN); // each keeper takes it back
+}
+
+// The parent returns once the socket listens, so that whoever started us may connect.
+int mlos_serve(const char *socket_path)
+{
+    struct server server = {-1, -1, -1, -1, ""};
+    int r = open_server(&server, socket_path);
+    if (r == -EWOULDBLOCK)
+        return 0; // another one serves it
+    if (r < 0) {
+        fprintf(stderr, "mlos-shepherd: %s: %s\n", socket_path, strerror(-r));
+        return 1;
+    }
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid < 0;
+    setsid();
+    set_signals();
+    mlos_lower_oom_score();
+    mlos_boot_id();
+    for (int fd = 0; fd <= 2; fd++)
+        dup2(MLOS_NULL_FD, fd);
+    serve_until_idle(&server);
+    _exit(0);
+}
