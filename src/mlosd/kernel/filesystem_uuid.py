@@ -11,7 +11,10 @@ from mlosd.kernel.syscall_error import checked
 
 @dataclass(frozen=True, slots=True)
 class FilesystemId:
-    """`uuid`: written in the superblock, the same for ever. `fsid`: that of statfs(2), good until it is unmounted."""
+    """`uuid`: that of the superblock, the same for ever (tmpfs: a new one for each mount).
+
+    `fsid`: that of statfs(2), good until it is unmounted.
+    """
 
     kind: Literal["uuid", "fsid"]
     value: str
@@ -31,10 +34,13 @@ def filesystem_id(fd: int) -> FilesystemId:
     """The UUID, or f_fsid where there is none.
 
     File systems without a superblock on a disk (overlayfs, NFS, FUSE, tmpfs of some kernels) have no UUID, nor does
-    any before Linux 6.9. Their f_fsid is made of a device number or is 0: equal means equal only while it is mounted.
+    any before Linux 6.9, and that of an image made by hand may be all zeros. Their f_fsid is made of a device number
+    or is 0: equal means equal only while it is mounted.
     """
     try:
-        return FilesystemId("uuid", get_filesystem_uuid(fd).hex())
+        uuid = get_filesystem_uuid(fd)
+        if any(uuid):
+            return FilesystemId("uuid", uuid.hex())
     except OSError as error:
         if error.errno not in (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL):
             raise

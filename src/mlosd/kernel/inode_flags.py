@@ -35,7 +35,7 @@ def set_inode_flags(fd: int, flags: int) -> None:
 
 
 def enable_verity(fd: int, *, block_size: int = 4096, algorithm: int = FS_VERITY_HASH_ALG_SHA256) -> None:
-    """Make a file, open for reading, immutable and verified. ENOTTY, EOPNOTSUPP: not here; ETXTBSY: open for writing."""
+    """Make a file, open for reading, immutable and verified. ENOTTY, EOPNOTSUPP: not here; ETXTBSY: has a writer."""
     checked(lib.mlos_enable_verity(fd, algorithm, block_size), fd)
 
 
