@@ -222,7 +222,7 @@ def _struct(fields: Mapping[str, Check], required: Iterable[str]) -> Check:
     def check(value: object) -> None:
         if not isinstance(value, dict):
             _fail("object", value)
-        name: object = None
+        name = ""
         try:
             for name, item in value.items():
                 check_field = known.get(name)
