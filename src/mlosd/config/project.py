@@ -26,8 +26,8 @@ class ProjectFile(Section):
     roles: dict[Role, list[str]] = Field(default_factory=lambda: dict(DEFAULT_ROLES))
 
 
-def parse(text: bytes, *, source: str) -> ProjectFile:
-    """Read mlos.toml. Raises BadConfig naming the file and the key."""
+def parse(text: bytes, *, source: str = "mlos.toml") -> ProjectFile:
+    """Read mlos.toml; an empty text gives the defaults. Raises BadConfig naming the file and the key."""
     try:
         return ProjectFile.model_validate(tomllib.loads(text.decode("utf-8")))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as e:

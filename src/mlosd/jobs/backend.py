@@ -100,6 +100,9 @@ class Backend(Protocol):
     async def close(self) -> None:
         """Let go; jobs and their keepers stay."""
 
+    def degraded(self) -> list[str]:
+        """What is weaker on this machine than it should be, in words."""
+
     def unenforceable(self) -> Mapping[str, str]:
         """Limits ("memory", "io_weight", ...) that this machine cannot enforce, each with the reason."""
 

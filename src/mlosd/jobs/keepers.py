@@ -16,7 +16,7 @@ from mlosd.jobs.backend import Ended, Started, Usage
 from mlosd.jobs.state import Running
 from mlosd.kernel import procfs
 from mlosd.kernel.cgroupfs import Cgroup
-from mlosd.kernel.shepherd import ExitRecord, StartedRecord, read_exit, read_started
+from mlosd.kernel.job_files import ExitRecord, StartedRecord, read_exit, read_started, was_claimed
 
 # Linux 6.9; without it a signal reaches the main process only.
 PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
@@ -38,7 +38,7 @@ class Keepers:
 
     def token(self, id_: int) -> bool:
         """Whether the job was ever handed to a keeper in this directory's life."""
-        return (self.directory / str(id_) / "started").exists()
+        return was_claimed(self.directory / str(id_))
 
     def end(self, id_: int) -> Ended | None:
         """How the job ended, if its keeper wrote that down."""
@@ -65,7 +65,7 @@ class Keepers:
         if ended := self.end(id_):
             return ended
         if started.boot_id == ids.boot_id() and started.cgroup:
-            _kill_leftovers(Path(started.cgroup))
+            _kill_leftovers(started.cgroup)
         return None
 
     def watch(self, keeper: int, ended: Callable[[], None]) -> None:
@@ -154,8 +154,7 @@ class Keepers:
 
 
 def _started(record: StartedRecord) -> Started:
-    cgroup = Path(record.cgroup) if record.cgroup else None
-    return Started(keeper=record.keeper, pid=record.pid, cgroup=cgroup, at=record.at, notes=record.knobs_failed)
+    return Started(record.keeper, record.pid, record.cgroup, record.at, record.knobs_failed)
 
 
 def _ended(record: ExitRecord) -> Ended:
@@ -173,8 +172,12 @@ def _ended(record: ExitRecord) -> Ended:
             oom_kills=record.oom_kills,
         ),
         ended_at=record.at,
-        error=f"could not start: {record.error_step}: {os.strerror(record.error_errno)}" if record.error_step else None,
+        error=_launch_error(record) if record.error_step else None,
     )
+
+
+def _launch_error(record: ExitRecord) -> str:
+    return f"could not start: {record.error_step}: {os.strerror(record.error_errno or 0)}"
 
 
 def _kill_leftovers(cgroup: Path) -> None:

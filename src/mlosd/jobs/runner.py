@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
@@ -29,6 +30,8 @@ from mlosd.jobs.state import Done, Frozen, Held, Queued, Result, Running, Starti
 from mlosd.store.runs import Runs
 
 RETRY_AFTER = 2.0
+LAST_WORDS = 3.0
+PRUNE_EVERY = 1000
 Stdio = tuple[int, int, int]
 
 
@@ -44,6 +47,7 @@ class Runner:
         ledger: Ledger,
         logs: Logs,
         emit: Callable[[events.Event], None],
+        keep_finished: int,
     ) -> None:
         self.backend = backend
         self.ledger = ledger
@@ -52,12 +56,32 @@ class Runner:
         self._keepers = keepers
         self._runs = runs
         self._emit = emit
+        self._keep_finished = keep_finished
+        self._closing = False
         self._queue = Queue()
         self._jobs: dict[int, Job] = {}
         self._stdio: dict[int, Stdio] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: dict[int, asyncio.Task[None]] = {}
         self._deadlines: dict[int, asyncio.TimerHandle] = {}
+
+    async def open(self) -> None:
+        """Connect the backend and find every job that an earlier daemon left."""
+        await self.backend.open()
+        for reason in self.backend.degraded():
+            self._emit(events.Degraded(reason))
+        await self.adopt()
+        await self._forget_oldest()
+
+    async def close(self) -> None:
+        """Let go: jobs and their keepers stay."""
+        self._closing = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LAST_WORDS)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.backend.close()
 
     # --- what people ask for ---
 
@@ -109,6 +133,10 @@ class Runner:
     def newest(self, *, limit: int) -> list[Job]:
         """The last jobs, finished ones too, newest first."""
         return [self._jobs.get(row.id) or records.job(row) for row in self._runs.newest(limit=limit)]
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are in each state that any job is in."""
+        return dict(Counter(name(job.state) for job in self._jobs.values()))
 
     def reason(self, job: Job) -> str | None:
         """Why the job is where it is."""
@@ -183,7 +211,7 @@ class Runner:
 
     def schedule(self) -> None:
         """Start every job that fits now, in the order of the queue."""
-        while job := self._queue.next_job(self.ledger.room()):
+        while not self._closing and (job := self._queue.next_job(self.ledger.room())):
             self._queue.remove(job.id)
             grant = self.ledger.grant(job)
             job = self._jobs[job.id] = replace(advance(job, Starting()), cpus=grant.cpus, gpus=grant.gpus)
@@ -276,6 +304,8 @@ class Runner:
         self.logs.wake(job.id)
         await self.backend.forget(job.id)
         del self._jobs[job.id], self._ending[job.id]
+        if job.id % PRUNE_EVERY == 0:
+            await self._forget_oldest()
 
     def _tell(self, job: Job) -> None:
         self.changes.tell(job.id)
@@ -317,6 +347,10 @@ class Runner:
             self._finish(job, lost(job, "the machine was restarted" if restarted else "its keeper was killed"))
         else:
             self._finish(job, outcome(job, found))
+
+    async def _forget_oldest(self) -> None:
+        for id_ in await self._runs.forget_oldest(keep=self._keep_finished):
+            self.logs.remove(id_)
 
     def _after_start(self, id_: int, act: Callable[[], object]) -> None:
         """Do `act` when the job has left STARTING."""

@@ -5,12 +5,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class Roles:
     """The globs, compiled. Where two match a path, the role that was named first wins."""
 
-    def __init__(self, globs: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, globs: Mapping[Any, Sequence[str]]) -> None:
         self._patterns = [
             (role, re.compile("|".join(map(regex, patterns)))) for role, patterns in globs.items() if patterns
         ]

@@ -3,9 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mlosd.core import events
 from mlosd.core.errors import BadRequest, NotFound
@@ -19,14 +19,25 @@ View = dict[str, Any]
 MayTouch = Callable[[int], bool]
 
 
+class Declared(Protocol):
+    """What mlos.toml says (config.project.ProjectFile)."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def environment(self) -> str: ...
+    @property
+    def roles(self) -> Mapping[Any, Sequence[str]]: ...
+
+
 class ProjectService:
-    """`parse` reads the text of mlos.toml into (name, environment, globs by role)."""
+    """`parse` reads the text of mlos.toml; an empty text gives the defaults."""
 
     def __init__(
         self,
         *,
         projects: Projects,
-        parse: Callable[[bytes], tuple[str | None, str, dict[str, list[str]]]],
+        parse: Callable[[bytes], Declared],
         user_name: Callable[[int], str],
         most_resources: int,
         emit: Callable[[events.Event], None],
@@ -44,11 +55,12 @@ class ProjectService:
         root = survey.open_root(path, uid=uid, anybody=operator)
         try:
             owner = os.fstat(root).st_uid
-            declared, environment, globs = self._parse(survey.read_project_file(root) or b"")
-            result = await asyncio.to_thread(survey.survey, root, Roles(globs), most=self._most_resources)
+            declared = self._parse(survey.read_project_file(root) or b"")
+            result = await asyncio.to_thread(survey.survey, root, Roles(declared.roles), most=self._most_resources)
         finally:
             os.close(root)
-        project = ProjectRow(new_id(), name or declared or path.name, os.fspath(path), owner, environment, time.time())
+        name = name or declared.name or path.name
+        project = ProjectRow(new_id(), name, os.fspath(path), owner, declared.environment, time.time())
         await self._projects.add(project, result.found)
         self._emit(events.ProjectChanged(project.name, f"added, {len(result.found)} resources"))
         return self._view(project, notes=result.notes)
@@ -78,6 +90,10 @@ class ProjectService:
             raise BadRequest(f"{len(mine)} users have a project {name_or_id!r}", hint="name it by its id")
         return mine[0]
 
+    def find_id(self, name_or_id: str, uid: int) -> str:
+        """The id of a user's project, for a job that names it."""
+        return self.find(name_or_id, lambda owner: uid in (owner, 0)).id
+
     def _view(self, project: ProjectRow, notes: tuple[str, ...] = ()) -> View:
         return {
             "id": project.id,
@@ -97,7 +113,7 @@ def _resource(root: Path, row: ResourceRow) -> View:
         "role": row.role,
         "path": row.path,
         "filesystem": row.filesystem,
-        "handle": FileHandle(row.handle_type, row.handle).hex(),
+        "handle": FileHandle(row.handle_type, row.handle).hex,
         "inode": row.inode,
         "size": row.size,
         "present": (root / row.path).exists(),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlosd.core.errors import NotFound, NotPermitted, Refused
 from mlosd.kernel.file_handle import FileHandle, name_to_handle_at
-from mlosd.kernel.filesystem_uuid import filesystem_uuid
+from mlosd.kernel.filesystem_uuid import filesystem_id
 from mlosd.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
 from mlosd.projects.roles import Roles
 from mlosd.store.projects import Found
@@ -29,6 +29,17 @@ class Survey:
     notes: tuple[str, ...]
 
 
+def require_openat2() -> None:
+    """Refuse to work where openat2(2) is blocked: without it a path of a user can be swapped under a root daemon."""
+    try:
+        os.close(openat2("/", os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS))
+    except OSError as e:
+        raise Refused(
+            f"openat2(2) is not usable here: {e.strerror}",
+            hint="kernel 5.6 or newer; in a systemd unit RestrictSUIDSGID= and DynamicUser= block it",
+        ) from e
+
+
 def open_root(path: Path, *, uid: int, anybody: bool) -> int:
     """The project's root as a directory fd, if it is the caller's own. `anybody`: an operator may name any.
 
@@ -36,7 +47,7 @@ def open_root(path: Path, *, uid: int, anybody: bool) -> int:
     """
     refused = NotPermitted(f"{path} is not a directory of yours", hint="a project's root must belong to you")
     try:
-        root = openat2(-100, path, os.O_RDONLY | os.O_DIRECTORY, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+        root = openat2(path, os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
     except OSError as e:
         if anybody:
             raise NotFound(f"{path}: {e.strerror}", hint=_hint(e)) from e
@@ -51,7 +62,7 @@ def read_project_file(root: int) -> bytes | None:
     """The text of mlos.toml in the root; None when there is none."""
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = openat2(root, "mlos.toml", flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+        fd = openat2("mlos.toml", flags, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, dirfd=root)
     except FileNotFoundError:
         return None
     except OSError as e:
@@ -70,7 +81,7 @@ def read_project_file(root: int) -> bytes | None:
 def survey(root: int, roles: Roles, *, most: int) -> Survey:
     """Every file below the root that has a role, and the root itself. Raises Refused beyond `most` files."""
     notes: list[str] = []
-    look = _Look(filesystem_uuid(root), notes)
+    look = _Look(str(filesystem_id(root)), notes)
     found = [look.at(root, ".", path=".", role="root")]
     for directory, fd, names in _walk(root):
         for name in names:
@@ -127,7 +138,7 @@ class _Look:
 
     def _handle(self, directory: int, name: str, status: os.stat_result) -> FileHandle:
         try:
-            return name_to_handle_at(directory, name)
+            return name_to_handle_at(name, dirfd=directory)
         except OSError as e:
             self.notes.append(f"degraded: no file handles here ({e.strerror}); files are known by inode number")
             return FileHandle(0, status.st_ino.to_bytes(8, "little"))

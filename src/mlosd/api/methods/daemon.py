@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from mlosd.api.call import CallContext, Handler
@@ -14,13 +15,37 @@ Parameters = dict[str, Any]
 BACKLOG = 1000
 
 
+class Watchers:
+    """Clients that watch events. One who does not read loses the oldest."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[Event]] = set()
+
+    def tell(self, event: Event) -> None:
+        """Pass an event to everybody who watches."""
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+
+    async def follow(self) -> AsyncGenerator[Event, None]:
+        """Every event from now on."""
+        queue: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
+        self._queues.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._queues.discard(queue)
+
+
 class Daemon:
     """The methods of io.mlosd.Daemon. `status` gives the fields of a Status reply."""
 
-    def __init__(self, *, status: Callable[[], Parameters], settings: tuple[Origin, ...]) -> None:
+    def __init__(self, status: Callable[[], Parameters], watchers: Watchers, settings: tuple[Origin, ...]) -> None:
         self._status = status
+        self._watchers = watchers
         self._settings = settings
-        self._watching: set[asyncio.Queue[Event]] = set()
 
     def handlers(self) -> dict[str, Handler]:
         """Every method by its full name."""
@@ -29,13 +54,6 @@ class Daemon:
             "io.mlosd.Daemon.Config": self.config,
             "io.mlosd.Daemon.Watch": self.watch,
         }
-
-    def emit(self, event: Event) -> None:
-        """Pass an event to everybody who watches; one who does not read loses the oldest."""
-        for queue in self._watching:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(event)
 
     async def status(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
         return self._status()
@@ -46,11 +64,6 @@ class Daemon:
     async def watch(
         self, caller: Caller, parameters: Parameters, call: CallContext
     ) -> AsyncGenerator[Parameters, None]:
-        queue: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
-        self._watching.add(queue)
-        try:
-            while True:
-                event = await queue.get()
+        async with aclosing(self._watchers.follow()) as events:
+            async for event in events:
                 yield {"event": {"event": type(event).__name__, "at": time.time(), "fields": event.logged()}}
-        finally:
-            self._watching.discard(queue)

@@ -13,10 +13,10 @@ from mlosd.jobs.spec import ENVIRONMENTS
 SYSTEMD = Path("/run/systemd/system")
 
 
-def choose(setting: str, *, run: Path, default_root: bool, parent: str) -> Backend:
+def choose(setting: str, run: Path, *, is_default: bool, parent: str) -> Backend:
     """The backend that `setting` names; "auto": systemd where it can work, else direct."""
     # Several daemons, each with a root of its own, must not share cgroups or unit names.
-    tag = "" if default_root else f"-{hashlib.sha256(os.fsencode(run)).hexdigest()[:8]}"
+    tag = "" if is_default else f"-{hashlib.sha256(os.fsencode(run)).hexdigest()[:8]}"
     possible = SYSTEMD.is_dir() and os.getuid() == 0
     if setting == "systemd" and not possible:
         raise Refused("jobs.backend is systemd, but systemd is not PID 1 or mlosd is not root", hint='use "auto"')

@@ -15,7 +15,8 @@ from mlosd.core.errors import Refused
 from mlosd.jobs.backend import AlreadyStarted, Launch, LaunchFailed, Started
 from mlosd.kernel import cgroup_tree, mountinfo
 from mlosd.kernel.cgroupfs import Cgroup
-from mlosd.kernel.shepherd import LaunchSpec, LaunchStepFailed, Shepherd, read_started, write_spec
+from mlosd.kernel.job_files import Knob, LaunchSpec, claim, read_started, was_claimed, write_spec
+from mlosd.kernel.shepherd import LaunchStepFailed, Shepherd, ShepherdLost
 
 CONTROLLERS = {"memory": "memory", "io_weight": "io"}
 # memory.high throttles and reclaims before memory.max kills: a job that grows slowly gets a warning, not a bullet.
@@ -60,37 +61,56 @@ class DirectBackend:
 
     def degraded(self) -> list[str]:
         """What is weaker here than it should be, in words."""
-        return [f"degraded: {reason}" for reason in dict.fromkeys(self._reasons.values())]
+        return [f"{limit} is not enforced: {reason}" for limit, reason in self._reasons.items()]
 
     async def start(self, launch: Launch) -> Started:
         """Start the command through the shepherd."""
         directory = self._jobs / str(launch.job)
-        directory.mkdir(mode=0o700, exist_ok=True)
+        _make_afresh(directory)
         write_spec(directory / "spec", self._spec(launch))
-        shepherd = self._shepherd if self._shepherd and self._shepherd.connected else await self._connect()
         try:
-            await shepherd.start(launch.job, directory, launch.stdin, launch.stdout, launch.stderr)
+            await self._start(launch, directory)
         except LaunchStepFailed as e:
             if e.step == "already-started":
                 raise AlreadyStarted from e
             raise LaunchFailed(e.step, e.errno) from e
         record = read_started(directory)
         if record is None:
-            raise LaunchFailed("the keeper left no record", 0)
-        cgroup = Path(record.cgroup) if record.cgroup else None
-        return Started(record.keeper, record.pid, cgroup, record.at, record.knobs_failed)
+            raise AlreadyStarted  # and ended within the moment: its `exit` tells
+        return Started(record.keeper, record.pid, record.cgroup, record.at, record.knobs_failed)
+
+    async def _start(self, launch: Launch, directory: Path) -> None:
+        """Ask the shepherd; a second one if the first goes away: the token sees to it that the job starts once."""
+        for last_try in (False, True):
+            shepherd = self._shepherd or await self._connect()
+            try:
+                await shepherd.start(
+                    str(launch.job), directory, stdin=launch.stdin, stdout=launch.stdout, stderr=launch.stderr
+                )
+            except ShepherdLost:
+                if was_claimed(directory):
+                    raise AlreadyStarted from None
+                if last_try:
+                    raise LaunchFailed("the shepherd goes away", 0) from None
+            else:
+                return
 
     async def forget(self, job: int) -> None:
         """Remove the job's directory; the keeper has removed its cgroup."""
         shutil.rmtree(self._jobs / str(job), ignore_errors=True)
 
     async def _connect(self) -> Shepherd:
-        self._shepherd = await Shepherd.connect(self._socket, data.program("mlos-shepherd"))
+        self._shepherd = await Shepherd.connect(
+            self._socket, data.program("mlos-shepherd"), on_lost=self._lost_shepherd
+        )
         return self._shepherd
+
+    def _lost_shepherd(self) -> None:
+        self._shepherd = None
 
     def _spec(self, launch: Launch) -> LaunchSpec:
         return LaunchSpec(
-            id=launch.job,
+            id=str(launch.job),
             argv=launch.argv,
             environment=launch.environment,
             cwd=launch.cwd,
@@ -99,22 +119,22 @@ class DirectBackend:
             groups=launch.groups,
             umask=launch.umask,
             terminal=launch.terminal,
-            affinity=launch.cpus,
+            cpus=launch.cpus,
             grace=launch.grace,
-            cgroup=self._subtree / launch.env / f"job-{launch.job}" if self._subtree else None,
+            cgroup=str(self._subtree / launch.env / f"job-{launch.job}") if self._subtree else None,
             knobs=self._knobs(launch) if self._subtree else (),
         )
 
-    def _knobs(self, launch: Launch) -> tuple[tuple[str, str], ...]:
+    def _knobs(self, launch: Launch) -> tuple[Knob, ...]:
         knobs = []
         if launch.memory is not None and "memory" not in self._reasons:
             knobs += [
-                ("memory.max", str(launch.memory)),
-                ("memory.high", str(launch.memory * HIGH_PERCENT // 100)),
-                ("memory.oom.group", "1"),
+                Knob("memory.max", str(launch.memory), required=True),
+                Knob("memory.high", str(launch.memory * HIGH_PERCENT // 100)),
+                Knob("memory.oom.group", "1"),
             ]
         if launch.io_weight is not None and "io_weight" not in self._reasons:
-            knobs.append(("io.weight", f"default {launch.io_weight}"))
+            knobs.append(Knob("io.weight", f"default {launch.io_weight}"))
         return tuple(knobs)
 
     def _make_subtree(self) -> None:
@@ -150,6 +170,17 @@ def cgroup_parent(setting: str) -> Path | None:
         return mount
     path = cgroup_tree.membership().path
     return cgroup_tree.CgroupTree(mount).directory(path) if path else None
+
+
+def _make_afresh(directory: Path) -> None:
+    """The job's directory, empty. What an earlier daemon left is removed, unless a keeper has taken its token."""
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        if not claim(directory):
+            raise AlreadyStarted from None
+        shutil.rmtree(directory)
+        directory.mkdir(mode=0o700)
 
 
 def _enable(directory: Path) -> frozenset[str]:

@@ -1,0 +1,1 @@
+"""The daemon: everything is wired here, and nothing is decided."""

@@ -1,0 +1,155 @@
+"""mlosd, the daemon. Start reading here: `wire` is the table of contents of the whole program."""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlosd
+from mlosd.api import authz, service_interface
+from mlosd.api.answering import Service
+from mlosd.api.caller import user_name
+from mlosd.api.methods.daemon import Daemon, Watchers
+from mlosd.api.methods.jobs import Jobs
+from mlosd.api.methods.projects import Projects
+from mlosd.api.registry import Registry
+from mlosd.api.server import Server
+from mlosd.config import project
+from mlosd.config.load import Loaded, load
+from mlosd.core import events
+from mlosd.core.errors import MlosError
+from mlosd.daemon import lifecycle
+from mlosd.daemon.paths import Paths, paths
+from mlosd.jobs import classes, machine
+from mlosd.jobs.backends.choose import choose
+from mlosd.jobs.keepers import Keepers
+from mlosd.jobs.logs import Logs
+from mlosd.jobs.runner import Runner
+from mlosd.jobs.service import JobService
+from mlosd.jobs.spec import Defaults
+from mlosd.kernel import journald
+from mlosd.projects import survey
+from mlosd.projects.service import ProjectService
+from mlosd.store.db import Database
+from mlosd.store.projects import Projects as ProjectTable
+from mlosd.store.runs import Runs
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What lives as long as the daemon does."""
+
+    paths: Paths
+    database: Database
+    runner: Runner
+    service: Service
+    emit: lifecycle.Emit
+
+
+def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
+    """Make every part and give each what it needs. Nothing runs yet."""
+    settings = loaded.settings
+    where.make()
+    survey.require_openat2()
+    database = Database(where.database, keep_backups=settings.store.keep_backups)
+    runs, table = Runs(database), ProjectTable(database)
+
+    watchers = Watchers()
+
+    def emit(event: events.Event) -> None:
+        log(event)
+        watchers.tell(event)
+
+    authority = authz.authority(settings.daemon.admin_group)
+    projects = ProjectService(
+        projects=table,
+        parse=project.parse,
+        user_name=user_name,
+        most_resources=settings.projects.max_resources,
+        emit=emit,
+    )
+    keepers = Keepers(where.jobs)
+    runner = Runner(
+        backend=choose(
+            settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent
+        ),
+        keepers=keepers,
+        runs=runs,
+        ledger=machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve),
+        logs=Logs(where.output),
+        emit=emit,
+        keep_finished=settings.jobs.keep_finished,
+    )
+    jobs = JobService(
+        runner=runner,
+        keepers=keepers,
+        defaults=Defaults(settings.jobs.default_env, settings.jobs.grace, classes.names()),
+        user_name=user_name,
+        find_project=projects.find_id,
+    )
+
+    since = time.time()
+
+    def status() -> dict[str, object]:
+        return {
+            "version": mlosd.__version__,
+            "pid": os.getpid(),
+            "since": since,
+            "root": os.fspath(where.lib),
+            "backend": runner.backend.name,
+            "schema": database.schema,
+            "jobs": runner.counts(),
+            "projects": table.count(),
+            "degraded": runner.backend.degraded(),
+        }
+
+    registry = Registry(service_interface.interfaces())
+    service_interface.register(registry)
+    nouns = (Daemon(status, watchers, loaded.origins), Jobs(jobs, authority), Projects(projects, authority))
+    for name, handler in (item for noun in nouns for item in noun.handlers().items()):
+        registry.add(name, handler)
+    registry.complete()
+    return House(where, database, runner, Service(registry, authority.authorise, emit), emit)
+
+
+async def live(house: House) -> None:
+    """From the first job found again to the last client answered."""
+    await house.runner.open()
+    server = Server(house.service)
+    try:
+        server.serve(lifecycle.listener(house.paths.socket))
+        house.emit(events.DaemonStarted(mlosd.__version__, house.runner.backend.name, os.fspath(house.paths.lib)))
+        reason = await lifecycle.until_told_to_stop(f"{len(house.runner.unfinished())} jobs")
+        house.emit(events.DaemonStopping(reason))
+    finally:
+        await server.close()
+        await house.runner.close()
+        house.database.close()
+
+
+def arguments() -> argparse.Namespace:
+    """The command line of mlosd(8)."""
+    parser = argparse.ArgumentParser(prog="mlosd", description="The mlosd daemon. People talk to it with mlosctl(1).")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="keep all state below DIR, for demos and tests")
+    parser.add_argument("--version", action="version", version=f"mlosd {mlosd.__version__}")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the daemon until it is told to stop. Exits with a sysexits(3) code."""
+    given = arguments()
+    try:
+        house = wire(paths(given.root), load(), journald.open_log())
+        asyncio.run(live(house))
+    except MlosError as e:
+        hint = f"\n  hint: {e.hint}" if e.hint else ""
+        print(f"mlosd: {e.message}{hint}", file=sys.stderr)  # noqa: T201 - systemd shows it in the status of the unit
+        return e.exit_code
+    return os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
