@@ -9,11 +9,11 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from mlosd.core.errors import NotPermitted
+from mlosd.kernel.pidfd import PidInfo, pidfd_get_info
 
 _SO_PEERGROUPS = 59  # asm-generic/socket.h, since Linux 4.13
 _SO_PEERPIDFD = 77  # since 6.5; older kernels answer ENOPROTOOPT or EINVAL
@@ -41,7 +41,14 @@ class Caller:
 def of_socket(connected: socket.socket) -> Caller:
     """The peer of a connected AF_UNIX socket; NotPermitted when it cannot be told who that is."""
     pid, uid, gid = credentials(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return Caller(uid, gid, _groups(connected, uid, gid), pid, _pidfd(connected))
+    pidfd = _pidfd(connected)
+    try:
+        cgroup_id = None if pidfd is None else attested_cgroup(uid, _info(pidfd))
+        return Caller(uid, gid, _groups(connected, uid, gid), pid, pidfd, cgroup_id)
+    except BaseException:
+        if pidfd is not None:
+            os.close(pidfd)
+        raise
 
 
 def credentials(raw: bytes) -> tuple[int, int, int]:
@@ -53,6 +60,22 @@ def credentials(raw: bytes) -> tuple[int, int, int]:
             hint="call from the host, or share the host's pid namespace with the container",
         )
     return pid, uid, gid
+
+
+def attested_cgroup(uid: int, info: PidInfo | None) -> int | None:
+    """The cgroup of a process that still is what connected.
+
+    Connecting and then executing a setuid program, or changing users in any other way, leaves the socket with rights
+    that the process should not have, or no longer should.
+    """
+    if info is None:
+        return None
+    if info.credentials is not None and {info.credentials.ruid, info.credentials.euid} != {uid}:
+        raise NotPermitted(
+            f"you connected as user {uid} and are another user now",
+            hint="call mlosd from a program that is not setuid and does not change users in between",
+        )
+    return info.cgroupid
 
 
 @lru_cache(maxsize=1024)
@@ -79,10 +102,9 @@ def _groups(connected: socket.socket, uid: int, gid: int) -> frozenset[int]:
 
 def _login_groups(uid: int, gid: int) -> frozenset[int]:
     try:
-        found: Sequence[int] = os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
+        return frozenset(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
     except KeyError:
         return frozenset()
-    return frozenset(found)
 
 
 def _pidfd(connected: socket.socket) -> int | None:
@@ -91,4 +113,13 @@ def _pidfd(connected: socket.socket) -> int | None:
     except OSError as error:
         if error.errno in (errno.ENOPROTOOPT, errno.EINVAL, errno.ENODATA, errno.ESRCH):
             return None
+        raise
+
+
+def _info(pidfd: int) -> PidInfo | None:
+    try:
+        return pidfd_get_info(pidfd)
+    except OSError as error:
+        if error.errno in (errno.ENOTTY, errno.EINVAL, errno.ESRCH):
+            return None  # before Linux 6.13, or gone already
         raise
