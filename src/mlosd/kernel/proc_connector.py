@@ -4,11 +4,24 @@ Needs CAP_NET_ADMIN. Listening belongs to the socket and ends with it. Importing
 module only where somebody listens.
 """
 
+import socket
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from pyroute2.netlink.connector.cn_proc import PROC_EVENT_EXEC, PROC_EVENT_EXIT, PROC_EVENT_FORK, ProcEventSocket
+from pyroute2.netlink import NETLINK_CONNECTOR, NLMSG_DONE
+from pyroute2.netlink.connector.cn_proc import (
+    CN_IDX_PROC,
+    CN_VAL_PROC,
+    PROC_CN_MCAST_LISTEN,
+    PROC_EVENT_EXEC,
+    PROC_EVENT_EXIT,
+    PROC_EVENT_FORK,
+    ProcEventMarshal,
+    proc_event_control,
+)
+
+_ROOM = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +51,28 @@ Event = Forked | Execed | Exited
 
 
 class ProcConnector:
-    """Listens. Owns a netlink socket; close it, or use `with`. Raises PermissionError without CAP_NET_ADMIN."""
+    """Listens. Owns a netlink socket; close it, or use `with`. Raises PermissionError without CAP_NET_ADMIN.
+
+    The messages are pyroute2's. The socket is our own: pyroute2's reads ahead into a queue of its own, so that
+    select(2) would not see what has already come.
+    """
 
     def __init__(self) -> None:
-        self._socket: Any = ProcEventSocket()
+        self._marshal: Any = ProcEventMarshal()
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, NETLINK_CONNECTOR)
         try:
-            self._socket.bind()
-            self._socket.control(listen=True)
+            self._socket.bind((0, CN_IDX_PROC))
+            self._socket.send(_listen())
         except BaseException:
             self._socket.close()
             raise
 
     def fileno(self) -> int:
-        number: int = self._socket.fileno()
-        return number
+        return self._socket.fileno()
 
     def read(self) -> tuple[Event, ...]:
         """The next events; waits for them. OSError with ENOBUFS: some were lost, look at /proc again."""
-        events = (_event(message) for message in self._socket.get(msg_seq=-1))
+        events = (_event(message) for message in self._marshal.parse(self._socket.recv(_ROOM)))
         return tuple(event for event in events if event is not None)
 
     def close(self) -> None:
@@ -67,6 +84,17 @@ class ProcConnector:
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _listen() -> bytes:
+    message = proc_event_control()
+    message["header"]["type"] = NLMSG_DONE
+    message["idx"] = CN_IDX_PROC
+    message["val"] = CN_VAL_PROC
+    message["len"] = 4
+    message["action"] = PROC_CN_MCAST_LISTEN
+    message.encode()
+    return bytes(message.data)
 
 
 def _event(message: Any) -> Event | None:

@@ -1,0 +1,1 @@
+"""Says what works on this machine, by trying it: `mlosctl doctor`. Changes nothing and leaves nothing behind."""
