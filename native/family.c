@@ -119,6 +119,31 @@ void mlos_family_signal(int signal)
     free(all.members);
 }
 
+// Our children only: whoever loses its parent becomes one, so that with a few calls all are gone. One short file, no pass
+// over /proc, or a process that forks and exits as fast as it can would never be met. Nobody else reaps our children:
+// their pids are theirs.
+void mlos_family_kill(void)
+{
+    mlos_cleanup_close int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        mlos_family_signal(SIGKILL); // no CONFIG_PROC_CHILDREN
+        return;
+    }
+    char text[4096];
+    long pid = 0;
+    for (ssize_t length; (length = read(fd, text, sizeof text)) > 0;) {
+        for (ssize_t i = 0; i < length; i++) {
+            if (text[i] != ' ') {
+                pid = pid * 10 + (text[i] - '0');
+                continue;
+            }
+            if (pid > 1)
+                kill((pid_t)pid, SIGKILL);
+            pid = 0;
+        }
+    }
+}
+
 // SIGSTOP until a look finds nobody running: those that were not stopped yet may have forked meanwhile.
 void mlos_family_stop(void)
 {

@@ -93,6 +93,7 @@ int mlos_delegated_cgroup(char *path, size_t size);
 // family.c: the descendants of the keeper, where there is no cgroup to ask.
 void mlos_family_signal(int signal);
 void mlos_family_stop(void);
+void mlos_family_kill(void);
 
 // usage.c: what the job cost.
 void mlos_usage_add(struct mlos_text *text, int cgroup);

@@ -59,7 +59,7 @@ void mlos_keeper_kill(struct mlos_keeper *keeper)
     if (populated(keeper))
         mlos_cgroup_kill(keeper->cgroup);
     else if (!keeper->alone)
-        mlos_family_signal(SIGKILL);
+        mlos_family_kill();
 }
 
 static void stop_all(struct mlos_keeper *keeper)
