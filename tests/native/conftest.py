@@ -29,11 +29,11 @@ class Yard:
 
     path: Path
 
-    def job(self, script: str, *, shell: bool = True, job: str = "7", **changes: Any) -> Path:
-        """The directory of a job that runs a shell script (or, shell=False, a bare command)."""
+    def job(self, script: str, *, job: str = "7", **changes: Any) -> Path:
+        """The directory of a job that runs a shell script, unless `argv` says otherwise."""
         spec = LaunchSpec(
             id=job,
-            argv=("sh", "-c", script) if shell else (script,),
+            argv=("sh", "-c", script),
             environment={"PATH": "/usr/local/bin:/usr/bin:/bin"},
             cwd=str(self.path),
             uid=os.geteuid(),

@@ -32,7 +32,7 @@ def test_the_cost_is_recorded(yard: Yard) -> None:
 
 
 def test_a_command_that_does_not_exist_never_ran(yard: Yard) -> None:
-    record, _ = yard.run("no-such-command", shell=False)
+    record, _ = yard.run("", argv=("no-such-command",))
     assert (record.code, record.error_step, record.error_errno) == (None, "exec", errno.ENOENT)
 
 
@@ -44,13 +44,13 @@ def test_a_directory_that_vanished_stops_the_start(yard: Yard) -> None:
 def test_the_command_is_looked_for_in_the_path_of_the_job(yard: Yard) -> None:
     (yard.path / "mine").write_text("#!/bin/sh\necho mine\n")
     (yard.path / "mine").chmod(0o755)
-    _, output = yard.run("mine", shell=False, environment={"PATH": str(yard.path)})
+    _, output = yard.run("", argv=("mine",), environment={"PATH": str(yard.path)})
     assert output == "mine\n"
 
 
 def test_the_environment_is_the_one_given_and_no_more(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
-    _, output = yard.run("/usr/bin/env", shell=False, environment={"A": "1", "EMPTY": "", "LINES": "two\nlines"})
+    _, output = yard.run("", argv=("/usr/bin/env",), environment={"A": "1", "EMPTY": "", "LINES": "two\nlines"})
     assert output == "A=1\nEMPTY=\nLINES=two\nlines\n"
 
 
@@ -158,7 +158,7 @@ def test_a_keeper_ends_as_its_job_did(yard: Yard) -> None:
     for number, (script, status) in enumerate(endings.items()):
         with yard.keep(yard.job(script, job=str(number))) as keeper:
             assert keeper.wait(30) == status
-    missing = yard.job("no-such-command", shell=False, job="missing")
+    missing = yard.job("", argv=("no-such-command",), job="missing")
     with yard.keep(missing) as keeper:
         assert keeper.wait(30) == 127
     assert read_exit(missing) is not None

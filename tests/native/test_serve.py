@@ -89,7 +89,7 @@ def test_a_job_is_started_and_its_end_recorded(yard: Yard) -> None:
 def test_two_hundred_starts_may_be_in_flight(yard: Yard) -> None:
     async def main() -> None:
         async with connected(yard) as shepherd:
-            jobs = {str(number): yard.job("true", shell=False, job=str(number)) for number in range(200)}
+            jobs = {str(number): yard.job("", argv=("true",), job=str(number)) for number in range(200)}
             pids = await asyncio.gather(*(start(shepherd, jobdir, job=job) for job, jobdir in jobs.items()))
             assert len({keeper for keeper, _ in pids}) == 200
             await until(lambda: all(read_exit(jobdir) for jobdir in jobs.values()))
@@ -100,7 +100,7 @@ def test_two_hundred_starts_may_be_in_flight(yard: Yard) -> None:
 def test_the_step_that_failed_is_told(yard: Yard) -> None:
     async def main() -> None:
         async with connected(yard) as shepherd:
-            jobdir = yard.job("no-such-command", shell=False)
+            jobdir = yard.job("", argv=("no-such-command",))
             with pytest.raises(LaunchStepFailed) as failed:
                 await start(shepherd, jobdir)
             assert (failed.value.step, failed.value.errno) == ("exec", errno.ENOENT)
