@@ -24,6 +24,8 @@ def activate(prefix: Path, say: Say) -> None:
     _run(("systemd-tmpfiles", "--create", str(prefix / "lib/tmpfiles.d/mlosd.conf")))
     _run(("systemctl", "daemon-reload"))
     _run(("systemctl", "enable", "--quiet", *_UNITS))
+    # One that failed too often before is not started again without this.
+    _run(("systemctl", "reset-failed", *_UNITS))
     _run(("systemctl", "restart", "mlosd.service"))
     say("mlosd.service is enabled and runs")
 

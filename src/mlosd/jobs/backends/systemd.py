@@ -76,7 +76,7 @@ class SystemdBackend:
 
     def degraded(self) -> list[str]:
         """What is weaker here than it should be, in words."""
-        return [f"degraded: {reason}" for reason in dict.fromkeys(self._reasons.values())]
+        return [f"{limit} is not enforced: {reason}" for limit, reason in self._reasons.items()]
 
     def unenforceable(self) -> Mapping[str, str]:
         """Limits that this machine cannot enforce, each with the reason."""
