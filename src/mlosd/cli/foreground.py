@@ -1,5 +1,6 @@
 """`mlosctl run`: a job on the caller's own terminal or descriptors, until it is done."""
 
+import contextlib
 import os
 import select
 import time
@@ -43,7 +44,7 @@ class Attendance:
         self._control: Connection | None = None
         self._notice_at: float | None = None
         self._interrupted_at = -AGAIN_SECONDS
-        self._cancelled = False
+        self._cancels = 0
         self._away = False
 
     def attend(self) -> int:
@@ -115,10 +116,9 @@ class Attendance:
                 self._send(Signal.SIGSTOP)
                 self._stdio.suspend()
                 signals.stop_here()
+                self._go_on()
             case Signal.SIGCONT:
-                if self._job is not None and self._job["state"] not in WAITING:
-                    self._stdio.begin()
-                self._send(number)
+                self._go_on()
             case Signal.SIGWINCH:
                 self._stdio.resized()
                 if not self._stdio.terminal:
@@ -128,30 +128,38 @@ class Attendance:
             case _:
                 self._send(number)
 
+    def _go_on(self) -> None:
+        if self._job is not None and self._job["state"] not in WAITING:
+            self._stdio.begin()
+            self._send(Signal.SIGCONT)
+
     def _interrupt(self) -> None:
-        """Ctrl-C: for the job; again within two seconds: stop the job; once more: leave."""
+        """Ctrl-C: for the job. Again within two seconds: cancel it; once more: at once; and once more: leave."""
         now, before = time.monotonic(), self._interrupted_at
         self._interrupted_at = now
-        if self._cancelled or (self._job is None and before > 0):
+        if self._cancels > 1 or (self._job is None and before > 0):
             raise KeyboardInterrupt
-        if now - before < AGAIN_SECONDS:
+        if self._cancels or now - before < AGAIN_SECONDS:
             self._cancel()
         else:
             self._send(Signal.SIGINT)
 
     def _send(self, number: Signal) -> None:
+        """Send it to the job; what would end a job that has not begun cancels it."""
         if self._job is None:
             return
-        if self._job["state"] in WAITING:
+        try:
+            self._ask("Signal", {"id": self._job["id"], "signal": int(number)}, f"get {number.name}")
+        except (NotFound, Refused):
             if number in FATAL:
                 self._cancel()
-            return
-        self._ask("Signal", {"id": self._job["id"], "signal": int(number)}, f"get {number.name}")
 
     def _cancel(self) -> None:
         if self._job is not None:
-            self._cancelled = True
-            self._ask("Cancel", {"id": self._job["id"]}, "stop")
+            self._cancels += 1
+            # It may have ended by itself; then the next state says so.
+            with contextlib.suppress(NotFound, Refused):
+                self._ask("Cancel", {"id": self._job["id"]}, "stop")
 
     def _ask(self, method: str, parameters: dict[str, Any], what: str) -> None:
         """Call over a connection of its own: the first one is busy with the states."""
@@ -163,6 +171,6 @@ class Attendance:
             self._control = None
             say.tell(f"the daemon is away; job {parameters['id']} did not {what}")
         except (NotFound, Refused):
-            pass  # It ended, or has not begun; the next state says so.
+            raise
         except MlosError as error:
             say.failed(error.message, error.hint)

@@ -116,9 +116,9 @@ def logs(address: Address, id_: int, *, follow: bool, tail: int | None, json: bo
     asked: dict[str, Any] = {"id": id_, "follow": follow} | ({"tail": tail} if tail is not None else {})
     for reply in address.connect().stream(f"{JOBS}.Logs", asked):
         if json:
-            printing.json_line({"id": id_, "text": base64.b64decode(reply["data"]).decode(errors="replace")})
+            printing.json_line({"id": id_, "text": base64.b64decode(reply.get("data", "")).decode(errors="replace")})
         else:
-            sys.stdout.buffer.write(base64.b64decode(reply["data"]))
+            sys.stdout.buffer.write(base64.b64decode(reply.get("data", "")))
             sys.stdout.buffer.flush()
 
 
