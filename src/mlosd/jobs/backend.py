@@ -67,6 +67,7 @@ class Ended:
     """How a job ended: an exit code or a signal, what it cost, and when (seconds since the epoch).
 
     `error`: the command never ran; it says at which step ("chdir", "exec", ...) and why.
+    `notes`: what is to be said of the figures.
     """
 
     exit_code: int | None
@@ -74,6 +75,7 @@ class Ended:
     usage: Usage
     ended_at: float
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class LaunchFailed(Exception):

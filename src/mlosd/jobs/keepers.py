@@ -6,16 +6,17 @@ Its directory says what it knows: `started` (the at-most-once token) and `exit`.
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlosd.core import ids
 from mlosd.jobs.backend import Ended, Started, Usage
 from mlosd.jobs.state import Running
 from mlosd.kernel import procfs
-from mlosd.kernel.cgroupfs import Cgroup
+from mlosd.kernel.cgroupfs import Account, Cgroup
 from mlosd.kernel.job_files import ExitRecord, StartedRecord, read_exit, read_started, was_claimed
 
 # Linux 6.9; without it a signal reaches the main process only.
@@ -92,7 +93,7 @@ class Keepers:
     def kill(self, running: Running) -> None:
         """End every process of the job now."""
         if running.cgroup is not None:
-            with contextlib.suppress(FileNotFoundError), Cgroup.open(Path(running.cgroup)) as cgroup:
+            with _unless_gone(), Cgroup.open(Path(running.cgroup)) as cgroup:
                 cgroup.kill()
         else:
             self._tell(running, KILL)
@@ -100,7 +101,7 @@ class Keepers:
     def freeze(self, running: Running) -> None:
         """Stop every process of the job where it is."""
         if running.cgroup is not None:
-            with Cgroup.open(Path(running.cgroup)) as cgroup:
+            with _unless_gone(), Cgroup.open(Path(running.cgroup)) as cgroup:
                 cgroup.freeze()
         else:
             self._tell(running, FREEZE)
@@ -108,7 +109,7 @@ class Keepers:
     def thaw(self, running: Running) -> None:
         """Let them go on."""
         if running.cgroup is not None:
-            with contextlib.suppress(FileNotFoundError), Cgroup.open(Path(running.cgroup)) as cgroup:
+            with _unless_gone(), Cgroup.open(Path(running.cgroup)) as cgroup:
                 cgroup.thaw()
         else:
             self._tell(running, THAW)
@@ -132,25 +133,36 @@ class Keepers:
         """What a running job has cost so far; None without a cgroup."""
         if running.cgroup is None:
             return None
-        try:
-            with Cgroup.open(Path(running.cgroup)) as cgroup:
-                account = cgroup.account()
-        except FileNotFoundError:
-            return None
-        return Usage(
-            cpu_us=account.cpu_us,
-            memory_peak=account.memory_peak,
-            read_bytes=account.read_bytes,
-            written_bytes=account.written_bytes,
-            cpu_pressure_us=account.cpu_pressure_us,
-            memory_pressure_us=account.memory_pressure_us,
-            io_pressure_us=account.io_pressure_us,
-            oom_kills=account.oom_kills,
-        )
+        with _unless_gone(), Cgroup.open(Path(running.cgroup)) as cgroup:
+            return _usage(cgroup.account())
+        return None
 
     def _tell(self, running: Running, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, KeyError):
             signal.pidfd_send_signal(self._pidfds[running.keeper], number)
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    """The job may end at any moment, and its cgroup with it."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
+
+
+def _usage(account: Account) -> Usage:
+    return Usage(
+        cpu_us=account.cpu_us,
+        memory_peak=account.memory_peak,
+        read_bytes=account.read_bytes,
+        written_bytes=account.written_bytes,
+        cpu_pressure_us=account.cpu_pressure_us,
+        memory_pressure_us=account.memory_pressure_us,
+        io_pressure_us=account.io_pressure_us,
+        oom_kills=account.oom_kills,
+    )
 
 
 def _started(record: StartedRecord) -> Started:
@@ -173,7 +185,19 @@ def _ended(record: ExitRecord) -> Ended:
         ),
         ended_at=record.at,
         error=_launch_error(record) if record.error_step else None,
+        notes=_notes(record),
     )
+
+
+def _notes(record: ExitRecord) -> tuple[str, ...]:
+    notes = []
+    if "memory_peak" in record.from_rusage:
+        notes.append("peak memory is its largest process's: no memory controller")
+    if "cpu_us" in record.from_rusage:
+        notes.append("CPU time is of the processes that were waited for: no cgroup")
+    if record.survivors:
+        notes.append("some of its processes could not be killed")
+    return tuple(notes)
 
 
 def _launch_error(record: ExitRecord) -> str:

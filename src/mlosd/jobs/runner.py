@@ -191,8 +191,8 @@ class Runner:
                 self._keepers.thaw(running)
                 return self._change(job, running)
             case Held():
-                job = self._change(job, Queued())
-                self._queue.add(job)
+                self._queue.add(advance(job, Queued()))
+                self._change(job, Queued())
                 self.schedule()
                 return self._jobs[id_]
             case Running() | Queued():
@@ -255,7 +255,10 @@ class Runner:
     def _ended(self, id_: int) -> None:
         job = self._jobs[id_]
         ended = self._keepers.end(id_)
-        self._finish(job, outcome(job, ended) if ended else lost(job, "its keeper was killed; nobody saw the end"))
+        if ended is None:
+            self._finish(job, lost(job, "its keeper was killed; nobody saw the end"))
+        else:
+            self._finish(replace(job, notes=(*job.notes, *ended.notes)), outcome(job, ended))
 
     def _out_of_time(self, id_: int) -> None:
         limit = self._jobs[id_].request.limits.time
