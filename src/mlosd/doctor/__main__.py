@@ -6,6 +6,7 @@ Exit status 0: jobs can run here; 1: something that they need is missing.
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,7 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = options.root / "lib" if options.root else _STATE
     with tempfile.TemporaryDirectory(prefix="mlosd-doctor-") as scratch:
         host = Host(state=state, scratch=Path(scratch))
-        return _json(host) if options.json else _table(host)
+        try:
+            return _json(host) if options.json else _table(host)
+        except BrokenPipeError:
+            # Whoever read us has gone. The interpreter must not try again at its end (docs.python.org, signal).
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return os.EX_IOERR
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
 
 
 def _json(host: Host) -> int:
@@ -40,6 +48,8 @@ def _table(host: Host) -> int:
         _show("")
     who = "root" if host.uid == 0 else f"user {host.uid}"
     sys.stdout.write(f"mlosd doctor: Linux {platform.release()} on {platform.node()}, asked by {who}\n")
+    if host.uid != 0:
+        sys.stdout.write("This is what an mlosd of your own could do. For that of the system: sudo mlosctl doctor\n")
     report.write_table(findings, report.Page.of(sys.stdout, colour=colour))
     return 0 if report.runs_jobs(findings) else 1
 

@@ -11,9 +11,8 @@ from typing import NoReturn
 
 from mlosd.doctor.host import Host
 from mlosd.doctor.probe import Probe
-from mlosd.doctor.verdict import Unavailable, Verdict, from_wire, to_wire
+from mlosd.doctor.verdict import AS_ROOT, Unavailable, Verdict, from_wire, to_wire
 
-AS_ROOT = "run it as root: sudo mlosctl doctor"
 _PIPE = 65536
 
 
@@ -24,16 +23,19 @@ def attempt(probe: Probe, host: Host) -> Verdict:
     if child == 0:
         _child(probe, host, write_end)
     os.close(write_end)
+    message: bytes | None = None
     try:
         message = _read_line(read_end, probe.seconds)
     finally:
         os.close(read_end)
         # The whole session of the child: it may have children of its own. ESRCH: all are gone already.
         _kill_session(child)
-    if message is not None:
+        if not message and probe.tidy is not None:
+            probe.tidy(host, os.getpid())
+    if message:
         return from_wire(json.loads(message))
-    if probe.tidy is not None:
-        probe.tidy(host, os.getpid())
+    if message is not None:
+        return Unavailable("the attempt ended without an answer", "something may have killed it: dmesg")
     return Unavailable(f"no answer within {probe.seconds:g} s", "look for a file system or a device that hangs: dmesg")
 
 
@@ -68,7 +70,7 @@ def _child(probe: Probe, host: Host, write_end: int) -> NoReturn:
 
 
 def _read_line(fd: int, seconds: float) -> bytes | None:
-    """One line; None when the time is over or nothing came. Not up to the end: a grandchild may hold the pipe open."""
+    """One line; b"" when none came, None when the time is over. Not up to the end: a grandchild may hold it open."""
     deadline = time.monotonic() + seconds
     chunks: list[bytes] = []
     poll = select.poll()
@@ -80,7 +82,7 @@ def _read_line(fd: int, seconds: float) -> bytes | None:
         chunk = os.read(fd, _PIPE)
         chunks.append(chunk)
         if not chunk or chunk.endswith(b"\n"):
-            return b"".join(chunks) or None
+            return b"".join(chunks)
 
 
 def _kill_session(child: int) -> None:

@@ -28,3 +28,10 @@ class Host:
         """The state directory, or the nearest of its parents that is there: it is on the same file system."""
         state = self.state.absolute()
         return next(path for path in (state, *state.parents) if path.is_dir()).resolve()
+
+    def trial(self) -> tuple[Path, str]:
+        """Where to try what a file system can do, and which one it is: that of the state, if we may write there."""
+        existing = self.existing_state()
+        directory = existing if os.access(existing, os.W_OK) else self.scratch.resolve()
+        mount = mountinfo.of(directory, self.mounts())
+        return directory, mount.fstype if mount else "a file system without a name"

@@ -10,7 +10,7 @@ from typing import TextIO
 from mlosd.doctor.attempt import attempt
 from mlosd.doctor.host import Host
 from mlosd.doctor.probe import Feature, Probe, find
-from mlosd.doctor.verdict import Ok, Unavailable, Verdict, to_wire
+from mlosd.doctor.verdict import AS_ROOT, Ok, Unavailable, Verdict, to_wire
 
 HEADINGS = {
     Feature.JOBS: "start, stop, survive a restart of the daemon",
@@ -149,5 +149,5 @@ def _write_finding(finding: Finding, column: int, page: Page) -> None:
         return
     purpose = finding.probe.purpose
     page.note(column, f"What for: {purpose[0].lower()}{purpose[1:]}", _DIM)
-    if verdict.hint:
+    if verdict.hint and verdict.hint != AS_ROOT:
         page.note(column, f"→ {verdict.hint}", _CYAN)

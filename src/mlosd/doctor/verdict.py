@@ -26,6 +26,9 @@ class Unavailable:
     hint: str | None = None
 
 
+# The table for people says this once, the JSON with each probe.
+AS_ROOT = "run it as root: sudo mlosctl doctor"
+
 Verdict = Ok | Degraded | Unavailable
 
 _BY_STATE: dict[str, type[Degraded] | type[Unavailable]] = {"degraded": Degraded, "unavailable": Unavailable}

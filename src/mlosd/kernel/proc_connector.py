@@ -1,7 +1,7 @@
 """The process connector (driver-api/connector): the kernel tells of every fork, exec and exit on the machine.
 
-Needs CAP_NET_ADMIN. Listening belongs to the socket and ends with it. Importing pyroute2 takes 0.2 s: import this
-module only where somebody listens.
+Needs CAP_NET_ADMIN before Linux 6.6. Listening belongs to the socket and ends with it. Importing pyroute2 takes 0.2 s:
+import this module only where somebody listens.
 """
 
 import socket
@@ -51,7 +51,7 @@ Event = Forked | Execed | Exited
 
 
 class ProcConnector:
-    """Listens. Owns a netlink socket; close it, or use `with`. Raises PermissionError without CAP_NET_ADMIN.
+    """Listens. Owns a netlink socket; close it, or use `with`. PermissionError: not allowed to.
 
     The messages are pyroute2's. The socket is our own: pyroute2's reads ahead into a queue of its own, so that
     select(2) would not see what has already come.

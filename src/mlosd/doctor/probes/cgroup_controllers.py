@@ -9,6 +9,7 @@ from mlosd.kernel.cgroupfs import Cgroup
 # What each one is for. "io" is called blkio in version 1.
 WANTED = ("cpu", "cpuset", "io", "memory", "pids")
 V1_NAMES = {"io": "blkio"}
+LEFT = "Jobs still get their CPUs by affinity, but nothing limits their memory and disk"
 UNIFY = "boot with the kernel parameter systemd.unified_cgroup_hierarchy=1, or with cgroup_no_v1=all"
 
 
@@ -30,7 +31,7 @@ def run(host: Host) -> Verdict:
         why += f", and {', '.join(left_out)} is missing"
     hint = UNIFY if at_v1 else None
     if len(missing) == len(WANTED):
-        return Unavailable(f"the tree at {mount} has no controllers: {why}", hint)
+        return Unavailable(f"the tree at {mount} has no controllers: {why}. {LEFT}", hint)
     return Degraded(f"the tree at {mount} has only {', '.join(sorted(available))}: {why}", hint)
 
 
@@ -38,6 +39,7 @@ PROBE = Probe(
     name="cgroup controllers",
     group=Feature.LIMITS,
     purpose="Gives each job its own CPUs, memory limit and share of the disk.",
-    needed_by=(Feature.LIMITS, Feature.MODE),
+    needed_by=(Feature.MODE,),
+    used_by=(Feature.LIMITS,),
     run=run,
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlosd.doctor import cgroup_place
 from mlosd.doctor.host import Host
 from mlosd.doctor.probe import Feature, Probe
-from mlosd.doctor.verdict import Degraded, Ok, Unavailable, Verdict
+from mlosd.doctor.verdict import AS_ROOT, Degraded, Ok, Unavailable, Verdict
 from mlosd.kernel import cgroup_tree, cgroupfs
 from mlosd.kernel.cgroupfs import Cgroup
 
@@ -78,7 +78,7 @@ def _look(host: Host) -> Verdict:
         return Unavailable("cgroup v2 is not mounted")
     directory: Path = cgroup_tree.CgroupTree(mount).directory(path)
     if host.uid != 0:
-        return Unavailable("needs root, or a cgroup that is delegated to you", "sudo mlosctl doctor")
+        return Unavailable("needs root, or a cgroup that is delegated to you", AS_ROOT)
     if (directory / "cgroup.kill").exists():
         return Ok("the kernel has it; not tried, because systemd owns this cgroup")
     return Unavailable("this cgroup has neither cgroup.freeze nor cgroup.kill", "Linux 5.14 and later have")

@@ -9,10 +9,9 @@ import select
 import struct
 from pathlib import Path
 
-from mlosd.doctor.attempt import AS_ROOT
 from mlosd.doctor.host import Host
 from mlosd.doctor.probe import Feature, Probe
-from mlosd.doctor.verdict import Degraded, Ok, Unavailable, Verdict
+from mlosd.doctor.verdict import AS_ROOT, Degraded, Ok, Unavailable, Verdict
 from mlosd.kernel import fanotify
 from mlosd.kernel.fanotify import fanotify_init, fanotify_mark, fanotify_mark_fd
 from mlosd.kernel.namespaces import CloneFlags, MountFlags, mount, unshare

@@ -7,7 +7,6 @@ import tempfile
 from mlosd.doctor.host import Host
 from mlosd.doctor.probe import Feature, Probe
 from mlosd.doctor.verdict import Ok, Unavailable, Verdict
-from mlosd.kernel import mountinfo
 from mlosd.kernel.inode_flags import enable_verity, measure_verity
 
 _HINTS = {
@@ -18,9 +17,7 @@ _HINTS = {
 
 
 def run(host: Host) -> Verdict:
-    directory = host.existing_state()
-    mount = mountinfo.of(directory, host.mounts())
-    fstype = mount.fstype if mount else "this file system"
+    directory, fstype = host.trial()
     with tempfile.TemporaryFile(dir=directory) as file:
         file.write(b"mlosd")
         file.flush()
@@ -31,10 +28,8 @@ def run(host: Host) -> Verdict:
     except OSError as e:
         if e.errno not in (errno.ENOTTY, errno.EOPNOTSUPP):
             raise
-        return Unavailable(
-            f"{fstype} at {directory} was made without it, or the kernel was",
-            _HINTS.get(fstype, "ext4, btrfs and f2fs can"),
-        )
+        reason = f"{fstype} was made without it, or the kernel was"
+        return Unavailable(reason, _HINTS.get(fstype, "ext4, btrfs and f2fs can"))
     finally:
         os.close(reader)
     return Ok(f"the kernel vouches for a file on {fstype} ({size * 8}-bit digest)")

@@ -7,14 +7,11 @@ import tempfile
 from mlosd.doctor.host import Host
 from mlosd.doctor.probe import Feature, Probe
 from mlosd.doctor.verdict import Ok, Unavailable, Verdict
-from mlosd.kernel import mountinfo
 from mlosd.kernel.inode_flags import FS_IMMUTABLE_FL, get_inode_flags, set_inode_flags
 
 
 def run(host: Host) -> Verdict:
-    directory = host.existing_state()
-    mount = mountinfo.of(directory, host.mounts())
-    fstype = mount.fstype if mount else "this file system"
+    directory, fstype = host.trial()
     # The flag goes with the file: should we be killed now, nothing immutable is left.
     with tempfile.TemporaryFile(dir=directory) as file:
         fd = file.fileno()

@@ -6,7 +6,7 @@ import tempfile
 from mlosd.doctor.host import Host
 from mlosd.doctor.probe import Feature, Probe
 from mlosd.doctor.verdict import Ok, Unavailable, Verdict
-from mlosd.kernel import mountinfo, posix_acl
+from mlosd.kernel import posix_acl
 from mlosd.kernel.posix_acl import Entry, Tag
 
 _LIST = (
@@ -19,9 +19,7 @@ _LIST = (
 
 
 def run(host: Host) -> Verdict:
-    directory = host.existing_state()
-    mount = mountinfo.of(directory, host.mounts())
-    fstype = mount.fstype if mount else "this file system"
+    directory, fstype = host.trial()
     with tempfile.TemporaryFile(dir=directory) as file:
         try:
             posix_acl.write(file.fileno(), _LIST)

@@ -40,9 +40,9 @@ def run(host: Host) -> Verdict:
 def _closed(host: Host, existing: Path) -> Verdict:
     if host.uid == 0:
         return Unavailable(f"{existing} is read-only", "use another directory: mlosd --root DIRECTORY")
-    return Unavailable(
-        f"you may not write to {existing}",
-        "run it as root, or give yourself a directory: mlosctl doctor --root DIRECTORY",
+    return Degraded(
+        f"only root may write to {existing}",
+        "an mlosd of your own needs a directory of its own: mlosctl doctor --root DIRECTORY",
     )
 
 
