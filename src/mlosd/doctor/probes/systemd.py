@@ -19,19 +19,22 @@ def run(host: Host) -> Verdict:
             connection.connect(str(bus))
     except OSError as e:
         return Unavailable(f"systemd is PID 1, but its bus {bus} says: {e.strerror}", "systemctl start dbus.socket")
-    return Ok(f"PID 1, version {asyncio.run(_version())}, answers on the system bus")
+    return asyncio.run(_ask())
 
 
-async def _version() -> str:
+async def _ask() -> Verdict:
     # Imported here: dbus-fast takes longer to import than most probes take to run.
-    from mlosd.kernel.systemd1 import Systemd  # noqa: PLC0415
+    from mlosd.kernel.systemd1 import Systemd, SystemdError  # noqa: PLC0415
 
     connection = Systemd()
-    await connection.open()
     try:
-        return str(await connection.manager_property("Version"))
+        await connection.open()
+        version = await connection.manager_property("Version")
+    except SystemdError as e:
+        return Unavailable(f"systemd is PID 1, but does not answer: {e}", "journalctl --boot _PID=1")
     finally:
         await connection.close()
+    return Ok(f"PID 1, version {version}, answers on the system bus")
 
 
 PROBE = Probe(
