@@ -1,7 +1,9 @@
 """Interface definitions are read as Varlink defines them, and errors name the place."""
 
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlosd.core import data
@@ -9,10 +11,12 @@ from mlosd.wire import idl, types
 
 FIELD_NAMES = st.from_regex(r"[A-Za-z](_?[A-Za-z0-9]){0,8}", fullmatch=True)
 MEMBER_NAMES = st.from_regex(r"[A-Z][A-Za-z0-9]{0,8}", fullmatch=True)
-SIMPLE = st.sampled_from(
+SIMPLE: st.SearchStrategy[types.Type] = st.sampled_from(
     [types.Bool(), types.Int(), types.Float(), types.String(), types.Object(), types.Any()],
 )
-ENUMS = st.lists(FIELD_NAMES, min_size=1, max_size=4, unique=True).map(lambda names: types.Enum(tuple(names)))
+ENUMS: st.SearchStrategy[types.Type] = st.lists(FIELD_NAMES, min_size=1, max_size=4, unique=True).map(
+    lambda names: types.Enum(tuple(names))
+)
 
 
 def structs(fields: st.SearchStrategy[types.Type]) -> st.SearchStrategy[types.Struct]:
@@ -30,7 +34,7 @@ def larger(smaller: st.SearchStrategy[types.Type]) -> st.SearchStrategy[types.Ty
     )
 
 
-TYPES = st.recursive(st.one_of(SIMPLE, ENUMS), larger, max_leaves=8)
+TYPES: st.SearchStrategy[types.Type] = st.recursive(st.one_of(SIMPLE, ENUMS), larger, max_leaves=8)
 
 
 def written(kind: types.Type) -> str:
@@ -50,6 +54,7 @@ def written(kind: types.Type) -> str:
     return type(kind).__name__.lower()
 
 
+@settings(max_examples=50)
 @given(MEMBER_NAMES, structs(TYPES), structs(TYPES))
 def test_what_is_written_is_read(name: str, given_: types.Struct, returned: types.Struct) -> None:
     interface = idl.parse(
@@ -67,8 +72,7 @@ def test_any_text_is_either_an_interface_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(data.path("interfaces").glob("*.varlink")), ids=lambda path: path.stem)
-def test_every_shipped_interface_is_read_and_kept_to_the_byte(path: object) -> None:
-    assert isinstance(path, type(data.path("interfaces")))
+def test_every_shipped_interface_is_read_and_kept_to_the_byte(path: Path) -> None:
     interface = idl.read(path)
     assert interface.source == path.read_text("utf-8")
     assert interface.doc
@@ -108,10 +112,8 @@ def test_a_mistake_is_named_with_its_line_and_column(source: str, complaint: str
     assert complaint in caught.value.message
 
 
-def test_a_file_must_be_named_after_its_interface(tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "wrong.varlink"
+def test_a_file_must_be_named_after_its_interface(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.varlink"
     path.write_text("interface a.b\n")
     with pytest.raises(idl.BadInterface, match=r"describes a\.b"):
         idl.read(path)

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlosd.core.errors import BadMessage
@@ -21,12 +21,14 @@ JSON = st.recursive(
 LINUX_BYTES = st.binary(max_size=20).map(lambda raw: raw.replace(b"\0", b"").decode("utf-8", "surrogateescape"))
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(TEXT, JSON, max_size=5), st.booleans())
 def test_what_json_writes_is_read_as_json_reads_it(value: dict[str, Any], ascii_only: bool) -> None:
     data = json.dumps(value, ensure_ascii=ascii_only).encode()
     assert strict_json.loads(data) == json.loads(data) == value
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(TEXT, JSON, max_size=5))
 def test_what_we_write_json_reads(value: dict[str, Any]) -> None:
     assert json.loads(strict_json.dumps(value)) == value

@@ -35,11 +35,12 @@ def listen(path: Path) -> socket.socket:
 
 
 def adopt(fd: int) -> socket.socket:
-    """Take over a listening socket that the service manager made (sd_listen_fds(3))."""
+    """Take over a listening socket that the service manager made (sd_listen_fds(3)). One refused stays open."""
     listener = socket.socket(fileno=fd)
     if (listener.family, listener.type) != (socket.AF_UNIX, socket.SOCK_STREAM) or not listener.getsockopt(
         socket.SOL_SOCKET, socket.SO_ACCEPTCONN
     ):
+        listener.detach()
         raise Refused(f"descriptor {fd} is not a listening stream socket", hint="see ListenStream= in mlosd.socket")
     os.set_inheritable(fd, False)
     listener.setblocking(False)
