@@ -25,11 +25,13 @@ from mlosd.daemon import lifecycle
 from mlosd.daemon.paths import Paths, paths
 from mlosd.jobs import classes, machine
 from mlosd.jobs.backends.choose import choose
+from mlosd.jobs.control import Control
 from mlosd.jobs.keepers import Keepers
 from mlosd.jobs.logs import Logs
 from mlosd.jobs.runner import Runner
 from mlosd.jobs.service import JobService
 from mlosd.jobs.spec import Defaults
+from mlosd.jobs.table import JobTable
 from mlosd.kernel import journald
 from mlosd.projects import survey
 from mlosd.projects.service import ProjectService
@@ -47,6 +49,7 @@ class House:
     runner: Runner
     service: Service
     emit: lifecycle.Emit
+    backend: str
 
 
 def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
@@ -55,7 +58,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     where.make()
     survey.require_openat2()
     database = Database(where.database, keep_backups=settings.store.keep_backups)
-    runs, table = Runs(database), ProjectTable(database)
+    project_table = ProjectTable(database)
 
     watchers = Watchers()
 
@@ -65,27 +68,33 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
 
     authority = authz.authority(settings.daemon.admin_group)
     projects = ProjectService(
-        projects=table,
+        projects=project_table,
         parse=project.parse,
         user_name=user_name,
         most_resources=settings.projects.max_resources,
         emit=emit,
     )
-    keepers = Keepers(where.jobs)
+    backend = choose(settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent)
+    ledger = machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve)
+    keepers, logs = Keepers(where.jobs), Logs(where.output)
+    table = JobTable(Runs(database), emit)
     runner = Runner(
-        backend=choose(
-            settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent
-        ),
+        table=table,
+        backend=backend,
         keepers=keepers,
-        runs=runs,
-        ledger=machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve),
-        logs=Logs(where.output),
+        ledger=ledger,
+        logs=logs,
         emit=emit,
         keep_finished=settings.jobs.keep_finished,
     )
     jobs = JobService(
+        table=table,
         runner=runner,
+        control=Control(table, runner, keepers),
+        backend=backend,
+        ledger=ledger,
         keepers=keepers,
+        logs=logs,
         defaults=Defaults(settings.jobs.default_env, settings.jobs.grace, classes.names()),
         user_name=user_name,
         find_project=projects.find_id,
@@ -99,11 +108,11 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
             "pid": os.getpid(),
             "since": since,
             "root": os.fspath(where.lib),
-            "backend": runner.backend.name,
+            "backend": backend.name,
             "schema": database.schema,
-            "jobs": runner.counts(),
-            "projects": table.count(),
-            "degraded": runner.backend.degraded(),
+            "jobs": table.counts(),
+            "projects": project_table.count(),
+            "degraded": backend.degraded(),
         }
 
     registry = Registry(service_interface.interfaces())
@@ -112,7 +121,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     for name, handler in (item for noun in nouns for item in noun.handlers().items()):
         registry.add(name, handler)
     registry.complete()
-    return House(where, database, runner, Service(registry, authority.authorise, emit), emit)
+    return House(where, database, runner, Service(registry, authority.authorise, emit), emit, backend.name)
 
 
 async def live(house: House) -> None:
@@ -121,8 +130,8 @@ async def live(house: House) -> None:
     server = Server(house.service)
     try:
         server.serve(lifecycle.listener(house.paths.socket))
-        house.emit(events.DaemonStarted(mlosd.__version__, house.runner.backend.name, os.fspath(house.paths.lib)))
-        reason = await lifecycle.until_told_to_stop(f"{len(house.runner.unfinished())} jobs")
+        house.emit(events.DaemonStarted(mlosd.__version__, house.backend, os.fspath(house.paths.lib)))
+        reason = await lifecycle.until_told_to_stop("ready")
         house.emit(events.DaemonStopping(reason))
     finally:
         await server.close()

@@ -1,17 +1,21 @@
 """Jobs for callers: what they ask becomes a Request, what they may see becomes a view. Policy, no machinery."""
 
-import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from mlosd.core.errors import NotFound, Refused
 from mlosd.jobs import view
+from mlosd.jobs.backend import Backend
+from mlosd.jobs.control import Control
 from mlosd.jobs.job import Job, Limits, Owner
 from mlosd.jobs.keepers import Keepers
+from mlosd.jobs.ledger import Ledger
+from mlosd.jobs.logs import Logs
 from mlosd.jobs.runner import Runner, Stdio
 from mlosd.jobs.spec import Defaults, request, signal_number
-from mlosd.jobs.state import Done, process
+from mlosd.jobs.state import Done, Held, Queued, Stopping, process
+from mlosd.jobs.table import JobTable
 
 MayTouch = Callable[[int], bool]
 View = dict[str, Any]
@@ -23,13 +27,23 @@ class JobService:
     def __init__(
         self,
         *,
+        table: JobTable,
         runner: Runner,
+        control: Control,
+        backend: Backend,
+        ledger: Ledger,
         keepers: Keepers,
+        logs: Logs,
         defaults: Defaults,
         user_name: Callable[[int], str],
         find_project: Callable[[str, int], str],
     ) -> None:
+        self._table = table
         self._runner = runner
+        self._control = control
+        self._backend = backend
+        self._ledger = ledger
+        self._logs = logs
         self._keepers = keepers
         self._defaults = defaults
         self._user_name = user_name
@@ -58,7 +72,7 @@ class JobService:
         return self._view(job), warnings
 
     def _not_enforced(self, limits: Limits) -> list[str]:
-        reasons = self._runner.backend.unenforceable()
+        reasons = self._backend.unenforceable()
         return [
             f"{limit} is not enforced: {reason}"
             for limit, reason in reasons.items()
@@ -71,7 +85,7 @@ class JobService:
 
     def listed(self, may_touch: MayTouch, *, finished: bool, everyone: bool, limit: int) -> list[View]:
         """Newest first; other people's only with `everyone`, and then without their details."""
-        jobs = self._runner.newest(limit=limit) if finished else self._runner.unfinished()[:limit]
+        jobs = self._table.newest(limit=limit) if finished else self._table.unfinished()[:limit]
         return [
             self._view(job) if may_touch(job.request.owner.uid) else view.hidden(self._view(job))
             for job in jobs
@@ -81,7 +95,7 @@ class JobService:
     async def follow(self, id_: int, may_touch: MayTouch) -> AsyncGenerator[View, None]:
         """The job now and after each change, until it is DONE."""
         self._mine(id_, may_touch)
-        async for job in self._runner.follow(id_):
+        async for job in self._table.follow(id_):
             yield self._view(job)
 
     async def output(
@@ -92,13 +106,13 @@ class JobService:
         if job.request.foreground:
             raise Refused(f"job {id_} ran in the foreground: its output went to its own terminal")
         if follow:
-            await self._runner.started(id_)
-        reader = self._runner.logs.read(id_, tail=tail)
+            await self._table.started(id_)
+        reader = self._logs.read(id_, tail=tail)
         if reader is None:
             return
         try:
             if follow:
-                async for chunk in reader.follow(lambda: isinstance(self._runner.look(id_).state, Done)):
+                async for chunk in reader.follow(lambda: isinstance(self._table.look(id_).state, Done)):
                     yield chunk
             else:
                 while chunk := reader.chunk():
@@ -109,45 +123,50 @@ class JobService:
     def cancel(self, id_: int, may_touch: MayTouch, *, by: str) -> View:
         """End it. Asked a second time: at once."""
         self._mine(id_, may_touch)
-        return self._view(self._runner.cancel(id_, reason=f"cancelled by {by}"))
+        return self._view(self._control.cancel(id_, reason=f"cancelled by {by}"))
 
     def freeze(self, id_: int, may_touch: MayTouch) -> View:
         """Stop it where it is, or hold it while it waits."""
         self._mine(id_, may_touch)
-        return self._view(self._runner.freeze(id_))
+        return self._view(self._control.freeze(id_))
 
     def thaw(self, id_: int, may_touch: MayTouch) -> View:
         """Let it go on, or queue again."""
         self._mine(id_, may_touch)
-        return self._view(self._runner.thaw(id_))
+        return self._view(self._control.thaw(id_))
 
     def signal(self, id_: int, may_touch: MayTouch, number: int) -> None:
         """Send a signal to its main process and process group."""
         self._mine(id_, may_touch)
-        self._runner.signal(id_, signal_number(number))
+        self._control.signal(id_, signal_number(number))
 
     def hang_up(self, id_: int) -> None:
-        """The client of a foreground job is gone: what a closed terminal does. One that waits is cancelled."""
-        job = self._runner.look(id_)
-        if process(job.state):
-            self._runner.signal(id_, signal.SIGHUP)
-            self._runner.signal(id_, signal.SIGCONT)
-        elif not isinstance(job.state, Done):
-            self._runner.cancel(id_, reason="its terminal was closed")
+        """The client of a foreground job is gone."""
+        self._control.hang_up(id_)
 
     def _mine(self, id_: int, may_touch: MayTouch) -> Job:
-        job = self._runner.look(id_)
+        job = self._table.look(id_)
         if not may_touch(job.request.owner.uid):
             # The same words as for one that does not exist: ids are not a way to learn of others.
             raise NotFound(f"there is no job {id_} of yours", hint="mlosctl job list --all")
         return job
+
+    def _reason(self, job: Job) -> str | None:
+        """Why the job is where it is."""
+        match job.state:
+            case Queued():
+                return self._runner.queue.reason(job.id, self._ledger.room())
+            case Held(reason) | Stopping(_, _, reason) | Done(_, reason):
+                return reason
+            case _:
+                return None
 
     def _view(self, job: Job) -> View:
         running = process(job.state)
         return view.shown(
             job,
             user=self._user_name(job.request.owner.uid),
-            reason=self._runner.reason(job),
-            backend=self._runner.backend.name,
+            reason=self._reason(job),
+            backend=self._backend.name,
             usage=self._keepers.usage(running) if running else None,
         )

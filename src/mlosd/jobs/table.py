@@ -1,0 +1,166 @@
+"""Every job that is not done: its state here, its row on the disk, and whoever waits for its next change.
+
+Must not own: processes, capacity, or the decision what happens next.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+
+from mlosd.core import events
+from mlosd.core.errors import NotFound, Refused
+from mlosd.jobs import records
+from mlosd.jobs.changes import Changes
+from mlosd.jobs.job import Job, Request, advance
+from mlosd.jobs.state import Done, Held, Queued, Starting, State, Stopping, name, process
+from mlosd.store.runs import Runs
+
+RETRY_AFTER = 2.0
+
+
+class JobTable:
+    """The jobs by id. `change` and `end` are the only ways in which a job's state moves on."""
+
+    def __init__(self, runs: Runs, emit: Callable[[events.Event], None]) -> None:
+        self._runs = runs
+        self._emit = emit
+        self._changes = Changes()
+        self._jobs: dict[int, Job] = {}
+        self._recording: dict[int, asyncio.Task[None]] = {}
+
+    async def insert(self, request: Request, notes: tuple[str, ...], check: Callable[[Job], None]) -> Job:
+        """A new job, once it is durable. `check` may refuse it before anything is written."""
+        job = Job(self._runs.new_id(), request, time.time(), Queued(), notes=notes)
+        check(job)
+        await self._runs.insert(records.new_row(job))
+        self._jobs[job.id] = job
+        return job
+
+    def restore(self) -> Iterator[tuple[Job, str]]:
+        """Every job that an earlier daemon left unfinished, and the boot in which its row was written."""
+        for row in self._runs.unfinished():
+            job = self._jobs[row.id] = records.job(row)
+            yield job, row.boot
+
+    def get(self, id_: int) -> Job:
+        """A job that is not done, or whose end is just being recorded. Raises KeyError."""
+        return self._jobs[id_]
+
+    def look(self, id_: int) -> Job:
+        """A job, finished or not. Raises NotFound."""
+        if job := self._jobs.get(id_):
+            return job
+        if row := self._runs.get(id_):
+            return records.job(row)
+        raise NotFound(f"there is no job {id_}", hint="mlosctl job list --all")
+
+    def unfinished(self) -> list[Job]:
+        """Every job that is not done, newest first."""
+        return sorted(self._jobs.values(), key=lambda job: -job.id)
+
+    def newest(self, *, limit: int) -> list[Job]:
+        """The last jobs, finished ones too, newest first."""
+        return [self._jobs.get(row.id) or records.job(row) for row in self._runs.newest(limit=limit)]
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are in each state that any unfinished job is in."""
+        return dict(Counter(name(job.state) for job in self._jobs.values()))
+
+    def amend(self, job: Job, **fields: object) -> Job:
+        """The job with other `cpus`, `gpus` or `notes`; written with its next change."""
+        job = self._jobs[job.id] = replace(job, **fields)  # type: ignore[arg-type]
+        return job
+
+    def launch(self, job: Job) -> Job:
+        """The job, handed to the backend. Not recorded: the keeper's token is what tells after a crash."""
+        job = self._jobs[job.id] = advance(job, Starting())
+        return job
+
+    def change(self, job: Job, state: State) -> Job:
+        """The job in its next state: told at once, on the disk soon."""
+        job = self._jobs[job.id] = advance(job, state)
+        self._record(job)
+        self.tell(job)
+        return job
+
+    def end(self, job: Job, done: Done) -> Coroutine[None, None, None]:
+        """The job is over. Await what is returned: it tells of the end once that is on the disk."""
+        job = self._jobs[job.id] = advance(job, done)
+        recording = self._record(job)
+
+        async def tell_when_recorded() -> None:
+            await recording
+            self.tell(job)
+
+        return tell_when_recorded()
+
+    def forget(self, id_: int) -> None:
+        """The job's end is recorded and nothing of it is left."""
+        del self._jobs[id_]
+
+    async def forget_oldest(self, *, keep: int) -> list[int]:
+        """Delete the rows of all but the newest finished jobs; their ids."""
+        return await self._runs.forget_oldest(keep=keep)
+
+    async def follow(self, id_: int) -> AsyncGenerator[Job, None]:
+        """The job now and after each change; DONE comes last, and only when it is on the disk."""
+        async with aclosing(self._changes.follow(id_, self.look)) as changes:
+            async for job in changes:
+                if recording := self._recording.get(id_):
+                    await asyncio.shield(recording)
+                yield job
+
+    async def started(self, id_: int) -> None:
+        """Wait until the job has processes, or is done without."""
+        async with aclosing(self._changes.follow(id_, self.look)) as changes:
+            async for job in changes:
+                if not isinstance(job.state, Held | Queued | Starting):
+                    return
+
+    async def settle(self) -> None:
+        """Wait until every change so far is on the disk."""
+        await asyncio.gather(*self._recording.values(), return_exceptions=True)
+
+    def tell(self, job: Job) -> None:
+        """Those who wait for this job, and the log, hear of its state."""
+        self._changes.tell(job.id)
+        self._emit(events.JobChanged(str(job.id), name(job.state), _because(job.state), str(job.request.owner.uid)))
+
+    def _record(self, job: Job) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._save(job, self._recording.get(job.id)))
+        self._recording[job.id] = task
+        task.add_done_callback(lambda _: self._recorded(job.id, task))
+        return task
+
+    async def _save(self, job: Job, before: asyncio.Task[None] | None) -> None:
+        """Make the row say what is. On a full disk keep trying: meanwhile the keeper's own files say it."""
+        if before is not None:
+            await asyncio.wait([before])
+        while True:
+            try:
+                await self._runs.save(records.changed_row(job))
+            except Refused as e:
+                self._emit(events.Failed(f"job {job.id} is {name(job.state)}, which could not be recorded", str(e)))
+                await asyncio.sleep(RETRY_AFTER)
+                # Only the newest state needs to get through.
+                job = self._jobs.get(job.id, job)
+            else:
+                return
+
+    def _recorded(self, id_: int, task: asyncio.Task[None]) -> None:
+        if self._recording.get(id_) is task:
+            del self._recording[id_]
+
+
+def _because(state: State) -> str:
+    match state:
+        case Held(reason) | Stopping(_, _, reason):
+            return reason
+        case Done(result, reason):
+            return f"{result}: {reason}" if reason else result
+        case _:
+            running = process(state)
+            return f"pid {running.pid}" if running else "waits"
