@@ -27,6 +27,7 @@ SHEPHERD_NAME = "mlos-shepherd"
 SHEPHERD_SOURCES = (
     "shepherd.c",
     "serve.c",
+    "message.c",
     "keeper.c",
     "prepare.c",
     "stay.c",

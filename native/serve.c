@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { IDLE_MS = 5000, MESSAGE_SIZE = 4096 + 128, STREAMS = 3 };
+enum { IDLE_MS = 5000 };
 
 struct server {
     int directory, lock, listener, client;
@@ -107,63 +107,6 @@ static bool of_no_use(const struct server *server)
 
 // --- one message, one keeper ---
 
-struct message {
-    char text[MESSAGE_SIZE];
-    ssize_t length;
-    int streams[STREAMS];
-    int stream_count;
-};
-
-// Returns false when the client is gone.
-static bool receive(int client, struct message *ret)
-{
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int) * 16)];
-    } control;
-    struct iovec data = {.iov_base = ret->text, .iov_len = sizeof ret->text - 1};
-    struct msghdr head = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    ret->stream_count = 0;
-    ret->length = recvmsg(client, &head, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (ret->length <= 0)
-        return ret->length < 0 && (errno == EAGAIN || errno == EINTR);
-    bool whole = !(head.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
-    for (struct cmsghdr *at = CMSG_FIRSTHDR(&head); at; at = CMSG_NXTHDR(&head, at)) {
-        if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(at) + i * sizeof fd, sizeof fd);
-            if (ret->stream_count < STREAMS)
-                ret->streams[ret->stream_count] = fd;
-            else
-                close(fd);
-            ret->stream_count++;
-        }
-    }
-    ret->text[ret->length] = '\0';
-    if (!whole)
-        ret->text[0] = '\0';
-    return true;
-}
-
-// "start <id> <jobdir>": the rest of the line is the directory. Splits `text` in place.
-static bool parse(char *text, char **id, char **jobdir)
-{
-    const char word[] = "start ";
-    if (strncmp(text, word, strlen(word)) != 0)
-        return false;
-    *id = text + strlen(word);
-    char *space = strchr(*id, ' ');
-    if (!space || space == *id || space - *id > 64 || space[1] != '/')
-        return false;
-    *space = '\0';
-    *jobdir = space + 1;
-    return true;
-}
-
 static void answer_failed(int client, const char *id, const char *step, int error)
 {
     char reply[256];
@@ -172,10 +115,10 @@ static void answer_failed(int client, const char *id, const char *step, int erro
 }
 
 // Becomes the keeper: keeps the three streams, /dev/null and the connection, and nothing else of the server.
-static __attribute__((noreturn)) void become_keeper(int client, const struct message *message, const char *id,
+static __attribute__((noreturn)) void become_keeper(int client, const struct mlos_message *message, const char *id,
                                                     const char *jobdir)
 {
-    for (int i = 0; i < STREAMS; i++)
+    for (int i = 0; i < MLOS_STREAMS; i++)
         dup2(message->streams[i], i);
     if (client != MLOS_CONNECTION_FD)
         dup3(client, MLOS_CONNECTION_FD, O_CLOEXEC);
@@ -188,13 +131,13 @@ static __attribute__((noreturn)) void become_keeper(int client, const struct mes
 // Returns false when the client is gone.
 static bool serve_client(int client)
 {
-    static struct message message;
-    if (!receive(client, &message))
+    static struct mlos_message message;
+    if (!mlos_message_receive(&message, client))
         return false;
     if (message.length < 0)
         return true;
     char *id, *jobdir;
-    if (!parse(message.text, &id, &jobdir) || message.stream_count != STREAMS) {
+    if (!mlos_message_parse(&message, &id, &jobdir)) {
         answer_failed(client, "?", "message", EBADMSG);
     } else {
         pid_t pid = fork();
@@ -203,7 +146,7 @@ static bool serve_client(int client)
         if (pid < 0)
             answer_failed(client, id, "fork", errno);
     }
-    for (int i = 0; i < message.stream_count && i < STREAMS; i++)
+    for (int i = 0; i < message.stream_count && i < MLOS_STREAMS; i++)
         close(message.streams[i]);
     return true;
 }

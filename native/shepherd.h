@@ -9,6 +9,7 @@
 enum {
     MLOS_NULL_FD = 3, // /dev/null; the standard streams of a keeper become it once the job has its own
     MLOS_CONNECTION_FD = 4,
+    MLOS_STREAMS = 3,
     MLOS_RECORD_SIZE = 4096,
     MLOS_CPU_BYTES = 1024, // 8192 CPUs, the largest NR_CPUS of Linux
 };
@@ -97,6 +98,17 @@ void mlos_family_kill(void);
 
 // usage.c: what the job cost.
 void mlos_usage_add(struct mlos_text *text, int cgroup);
+
+// message.c: what the daemon asks for.
+struct mlos_message {
+    char text[4096 + 128];
+    ssize_t length; // < 0: nothing there yet
+    int streams[MLOS_STREAMS];
+    int stream_count;
+};
+
+bool mlos_message_receive(struct mlos_message *ret, int client); // false: the client is gone
+bool mlos_message_parse(struct mlos_message *message, char **id, char **jobdir);
 
 // serve.c, sd_notify.c
 int mlos_serve(const char *socket_path);
