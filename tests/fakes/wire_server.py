@@ -52,6 +52,7 @@ class Methods:
     """The methods, and what happened in them."""
 
     def __init__(self) -> None:
+        self.begun: list[str] = []
         self.finished: list[str] = []
         self.flooded = 0
         self.open_streams = 0
@@ -61,6 +62,7 @@ class Methods:
         return {"word": parameters["word"], "note": None}
 
     async def sleep(self, _caller: Caller, parameters: Parameters, _call: CallContext) -> Parameters:
+        self.begun.append(parameters["text"])
         await asyncio.sleep(parameters["seconds"])
         self.finished.append(parameters["text"])
         return {"text": parameters["text"]}

@@ -148,10 +148,10 @@ def test_a_stream_without_more_is_its_first_reply(server: WireServer, client: Co
 
 def test_pipelined_calls_run_side_by_side_and_are_answered_in_order(client: Connection) -> None:
     began = time.monotonic()
-    waits = [0.2 - 0.001 * n for n in range(100)]
+    waits = [0.2 - 0.001 * n for n in range(100)]  # 15 s, one after the other
     replies = client.pipeline((f"{TEST}.Sleep", {"seconds": wait, "text": f"{wait}"}) for wait in waits)
     assert [reply["text"] for reply in replies if isinstance(reply, dict)] == [f"{wait}" for wait in waits]
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0
 
 
 def test_many_pipelined_calls_with_errors_among_them_stay_in_order(client: Connection) -> None:
@@ -210,7 +210,7 @@ def test_a_stream_is_closed_as_soon_as_its_client_hangs_up(server: WireServer) -
     next(replies)
     assert server.methods.open_streams == 1
     connection.close()
-    eventually(lambda: server.methods.open_streams == 0, within=1.0)
+    eventually(lambda: server.methods.open_streams == 0)
     assert server.methods.hung_up == [True]
     eventually(lambda: len(server.server) == 0)
 
@@ -226,7 +226,7 @@ def test_a_stream_is_closed_too_while_the_daemon_reads_no_more_calls(server: Wir
 def test_a_call_that_has_begun_is_finished_though_its_client_is_gone(server: WireServer) -> None:
     with server.raw() as connected:
         connected.sendall(encode_call(Call(f"{TEST}.Sleep", {"seconds": 0.1, "text": "done"})))
-        time.sleep(0.03)
+        eventually(lambda: server.methods.begun == ["done"])
     eventually(lambda: server.methods.finished == ["done"])
     eventually(lambda: len(server.server) == 0)
 
@@ -244,7 +244,7 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_is_let_go(server: WireS
         eventually(lambda: server.methods.open_streams == 1)
         began = time.monotonic()
         still_answers(server)
-        assert time.monotonic() - began < 0.3
+        assert time.monotonic() - began < 2.0
         eventually(lambda: server.methods.open_streams == 0)
         assert server.methods.flooded < 2 << 20
         eventually(lambda: len(server.server) == 0)
@@ -503,8 +503,7 @@ def test_too_many_descriptors_are_refused_and_closed(server: WireServer, tmp_pat
 
 def test_a_server_that_stops_answers_what_has_begun(server: WireServer, client: Connection) -> None:
     client.send(Call(f"{TEST}.Sleep", {"seconds": 0.2, "text": "last"}))
-    eventually(lambda: len(server.server) == 1)
-    time.sleep(0.05)
+    eventually(lambda: server.methods.begun == ["last"])
     server.stop()
     assert client.feed()
     assert [reply.parameters for reply in client.messages()] == [{"text": "last"}]
