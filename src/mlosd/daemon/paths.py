@@ -31,7 +31,8 @@ class Paths:
 
     def make(self) -> None:
         """Make the directories: everybody may reach the socket, nobody else the rest."""
-        self.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.run.mkdir(parents=True, exist_ok=True)
+        self.run.chmod(0o755)  # whatever our umask is
         self.lib.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

@@ -83,7 +83,7 @@ class Runner:
         try:
             job = await self._table.insert(request, notes, self._check)
         except BaseException:
-            _close(stdio)
+            close(stdio)
             raise
         if stdio:
             self._stdio[job.id] = stdio
@@ -106,7 +106,7 @@ class Runner:
     def finish(self, job: Job, done: Done) -> None:
         """The job is over: give back what it held, record the end, then remove what is left of it."""
         self.queue.discard(job.id)
-        _close(self._stdio.pop(job.id, None))
+        close(self._stdio.pop(job.id, None))
         if deadline := self._deadlines.pop(job.id, None):
             deadline.cancel()
         self._ledger.release(job.id)
@@ -134,7 +134,7 @@ class Runner:
         else:
             self._watch(self._started(job, started))
         finally:
-            _close(stdio)
+            close(stdio)
 
     def _log(self, job: Job) -> Stdio:
         output = self._logs.create(job.id)
@@ -240,6 +240,7 @@ def _added(job: Job) -> dict[str, str]:
     return added
 
 
-def _close(stdio: Stdio | None) -> None:
+def close(stdio: Stdio | None) -> None:
+    """Let go of the descriptors of a job that will not need them here any more."""
     for fd in stdio or ():
         os.close(fd)

@@ -12,7 +12,7 @@ from mlosd.jobs.job import Job, Limits, Owner
 from mlosd.jobs.keepers import Keepers
 from mlosd.jobs.ledger import Ledger
 from mlosd.jobs.logs import Logs
-from mlosd.jobs.runner import Runner, Stdio
+from mlosd.jobs.runner import Runner, Stdio, close
 from mlosd.jobs.spec import Defaults, request, signal_number
 from mlosd.jobs.state import Done, Held, Queued, Stopping, process
 from mlosd.jobs.table import JobTable
@@ -62,12 +62,16 @@ class JobService:
     async def _submit(
         self, asked: Mapping[str, Any], owner: Owner, *, stdio: Stdio | None, terminal: bool
     ) -> tuple[View, list[str]]:
-        wanted = request(asked, owner, self._defaults, foreground=stdio is not None, terminal=terminal)
-        if wanted.project is not None:
-            wanted = replace(wanted, project=self._find_project(wanted.project, owner.uid))
-        warnings = self._not_enforced(wanted.limits)
-        if warnings and asked.get("strict"):
-            raise Refused(f"not enforceable here: {'; '.join(warnings)}", hint="without --strict it runs all the same")
+        try:
+            wanted = request(asked, owner, self._defaults, foreground=stdio is not None, terminal=terminal)
+            if wanted.project is not None:
+                wanted = replace(wanted, project=self._find_project(wanted.project, owner.uid))
+            warnings = self._not_enforced(wanted.limits)
+            if warnings and asked.get("strict"):
+                raise Refused("; ".join(warnings), hint="without --strict the job runs all the same")
+        except BaseException:
+            close(stdio)
+            raise
         job = await self._runner.submit(wanted, notes=tuple(warnings), stdio=stdio)
         return self._view(job), warnings
 

@@ -11,6 +11,7 @@ from mlosd.api.call import CallContext, Handler
 from mlosd.api.caller import Caller, user_name
 from mlosd.jobs.job import Owner
 from mlosd.jobs.service import JobService, MayTouch
+from mlosd.wire.standard_errors import ExpectedMore
 
 Parameters = dict[str, Any]
 MOST_LISTED = 1000
@@ -43,17 +44,19 @@ class Jobs:
         return {"id": job["id"], "state": job["state"], "reason": job["reason"], "warnings": warnings}
 
     async def run(self, caller: Caller, parameters: Parameters, call: CallContext) -> AsyncGenerator[Parameters, None]:
-        stdio = call.take_fds(parameters["stdin"], parameters["stdout"], parameters["stderr"])
+        if not call.more:
+            raise ExpectedMore
+        stdin, stdout, stderr = call.take_fds(parameters["stdin"], parameters["stdout"], parameters["stderr"])
         job, warnings = await self._service.submit_foreground(
-            parameters["job"], _owner(caller), stdio=(stdio[0], stdio[1], stdio[2]), terminal=parameters["terminal"]
+            parameters["job"], _owner(caller), stdio=(stdin, stdout, stderr), terminal=parameters["terminal"]
         )
         try:
             async with aclosing(self._service.follow(job["id"], self._mine(caller))) as changes:
                 async for job in changes:
                     yield {"job": job, "warnings": warnings}
-        except GeneratorExit:
-            self._service.hang_up(job["id"])
-            raise
+        finally:
+            if call.hung_up:
+                self._service.hang_up(job["id"])
 
     async def list(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
         jobs = self._service.listed(
