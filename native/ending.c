@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { LAST_WORD_MS = 1000 };
-
 // Exit statuses of a keeper whose command never ran, as env(1) has them.
 enum { EXIT_REFUSED = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
@@ -37,14 +35,15 @@ static void reply_refused(struct mlos_keeper *keeper)
     mlos_text_add(&keeper->reply, "failed %s %s %d", keeper->id, keeper->refusal.step, keeper->refusal.error);
 }
 
+// All is done and written down, so there is time: a daemon that is slow shall hear of every start it asked for.
 static void say_last_word(struct mlos_keeper *keeper)
 {
     mlos_keeper_send_reply(keeper);
-    if (keeper->connection < 0 || keeper->reply.length == 0)
-        return;
-    struct pollfd wait = {.fd = keeper->connection, .events = POLLOUT};
-    poll(&wait, 1, LAST_WORD_MS);
-    mlos_keeper_send_reply(keeper);
+    while (keeper->connection >= 0 && keeper->reply.length) {
+        struct pollfd wait = {.fd = keeper->connection, .events = POLLOUT};
+        poll(&wait, 1, -1);
+        mlos_keeper_send_reply(keeper);
+    }
 }
 
 int mlos_keeper_exit_status(const struct mlos_keeper *keeper)

@@ -82,6 +82,9 @@ static void accept_client(struct server *server)
         close(fd);
         return;
     }
+    // Says that somebody is there to listen: a connection can also end up at a socket whose server has just died.
+    static const char GREETING[] = "serving 1";
+    send(fd, GREETING, strlen(GREETING), MSG_DONTWAIT | MSG_NOSIGNAL);
     // A second client is a daemon that was restarted; what the first one asked for and we did not read is void.
     close_fd(&server->client);
     server->client = fd;

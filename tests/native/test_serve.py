@@ -97,6 +97,20 @@ def test_two_hundred_starts_may_be_in_flight(yard: Yard) -> None:
     run(main())
 
 
+def test_a_daemon_that_does_not_read_delays_no_job_and_misses_no_answer(yard: Yard) -> None:
+    async def main() -> None:
+        async with connected(yard) as shepherd:
+            jobs = {str(number): yard.job("", argv=("true",), job=str(number)) for number in range(400)}
+            starts = [asyncio.create_task(start(shepherd, jobdir, job=job)) for job, jobdir in jobs.items()]
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(shepherd._sock)
+            await until(lambda: all(read_exit(jobdir) for jobdir in jobs.values()))
+            loop.add_reader(shepherd._sock, shepherd._read)
+            assert len(await asyncio.gather(*starts)) == 400
+
+    run(main())
+
+
 def test_the_step_that_failed_is_told(yard: Yard) -> None:
     async def main() -> None:
         async with connected(yard) as shepherd:
@@ -187,6 +201,7 @@ def test_a_malformed_message_is_answered_and_survived(yard: Yard, message: bytes
                 directory = os.open(yard.path, os.O_PATH)
                 raw.connect(f"/proc/self/fd/{directory}/shepherd.sock")
                 os.close(directory)
+                assert raw.recv(256) == b"serving 1"
                 raw.send(message)
                 # An empty packet looks like the end of the connection.
                 assert raw.recv(256) == (b"failed ? message 74" if message else b"")

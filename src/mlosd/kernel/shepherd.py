@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 _REPLY_SIZE = 512
+_GREETING = b"serving 1"
+_GREETING_SECONDS = 5.0
 _CONNECT_TRIES = 100
 _RETRY_SECONDS = 0.02
 
@@ -81,13 +83,15 @@ class Shepherd:
         socket_path = socket_path.absolute()
         for attempt in range(_CONNECT_TRIES):
             try:
-                return cls(_connect(socket_path), on_lost)
-            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as error:
-                # The second time it may just be another's shepherd that has its name but does not listen yet.
-                if attempt % 10 == 0 and not isinstance(error, BlockingIOError):
+                return cls(await _connect(socket_path), on_lost)
+            except (FileNotFoundError, ConnectionRefusedError):
+                # The second time it may be another's shepherd that has its name already but does not listen yet.
+                if attempt % 10 == 0:
                     await _spawn(program, socket_path)
                 else:
                     await asyncio.sleep(_RETRY_SECONDS)
+            except (BlockingIOError, ConnectionResetError):
+                await asyncio.sleep(_RETRY_SECONDS)
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED), str(socket_path))
 
     async def start(self, job: str, jobdir: Path, *, stdin: int, stdout: int, stderr: int) -> tuple[int, int]:
@@ -186,7 +190,8 @@ class Shepherd:
             self._on_lost()
 
 
-def _connect(path: Path) -> socket.socket:
+async def _connect(path: Path) -> socket.socket:
+    """A connection whose other end has said that it is there. ConnectionResetError: its server was just leaving."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         # Through the directory's fd, because the name of a socket has room for 108 bytes only.
@@ -198,6 +203,9 @@ def _connect(path: Path) -> socket.socket:
         _, uid, _ = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII")))
         if uid != os.geteuid():
             raise PermissionError(errno.EPERM, "the shepherd is another user's", str(path))
+        greeting = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, _REPLY_SIZE), _GREETING_SECONDS)
+        if greeting != _GREETING:
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET), str(path))
     except BaseException:
         sock.close()
         raise
