@@ -13,6 +13,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,19 +43,19 @@ class Database:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_network_filesystem(path.parent)
         self.path = path
-        self._lock = _lock(path.with_suffix(".lock"))
-        try:
-            _refuse_foreign(path, known=migrations[-1].version)
-            self._writer = apsw.Connection(os.fspath(path))
-            self._writer.set_busy_timeout(5000)
-            self.schema = _migrate(self._writer, path, migrations, keep_backups)
-            self._reader = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
-        except apsw.Error as e:
-            os.close(self._lock)
-            raise _refused(path, e) from e
-        except BaseException:
-            os.close(self._lock)
-            raise
+        with ExitStack() as opened:
+            opened.callback(os.close, _lock(path.with_suffix(".lock")))
+            try:
+                _refuse_foreign(path, known=migrations[-1].version)
+                self._writer = apsw.Connection(os.fspath(path))
+                opened.callback(self._writer.close)
+                self._writer.set_busy_timeout(5000)
+                self.schema = _migrate(self._writer, path, migrations, keep_backups)
+                self._reader = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
+                opened.callback(self._reader.close)
+            except apsw.Error as e:
+                raise _refused(path, e) from e
+            self._opened = opened.pop_all()
         self._waiting: queue.SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._write_forever, name="mlosd-store", daemon=True)
@@ -77,9 +79,7 @@ class Database:
         """Finish what is waiting, checkpoint, let go of the lock."""
         self._waiting.put(None)
         self._thread.join()
-        self._reader.close()
-        self._writer.close()
-        os.close(self._lock)
+        self._opened.close()
 
     def _write_forever(self) -> None:
         while (first := self._waiting.get()) is not None:
@@ -218,7 +218,7 @@ def _migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migra
 
 def _back_up(connection: apsw.Connection, path: Path, version: int, keep: int) -> None:
     """A copy that sqlite3(1) can open, before anything changes."""
-    copy = path.with_name(f"{path.stem}-schema{version}-{time.strftime('%Y%m%dT%H%M%S')}.bak")
+    copy = path.with_name(f"{path.stem}-schema{version}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.bak")
     connection.execute("VACUUM INTO ?", (os.fspath(copy),))
     copy.chmod(0o600)
     for old in sorted(path.parent.glob(f"{path.stem}-schema*.bak"), key=lambda file: file.stat().st_mtime)[:-keep]:
