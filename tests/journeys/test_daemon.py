@@ -13,7 +13,7 @@ from mlosd.store.schema import APPLICATION_ID
 
 def start(root: Path) -> subprocess.CompletedProcess[str]:
     """A daemon that is expected to refuse."""
-    command = [sys.executable, "-m", "mlosd.daemon.main", "--root", root]
+    command = [sys.executable, "-m", "mlosd.daemon.main", "--root", str(root)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
 

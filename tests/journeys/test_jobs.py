@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.fakes.daemon import Mlosd
@@ -81,7 +82,7 @@ def test_what_can_never_fit_is_refused_with_the_numbers(mlosd: Mlosd) -> None:
 
 
 def test_nonsense_is_refused_before_anything_is_recorded(mlosd: Mlosd) -> None:
-    for bad in (
+    nonsense: tuple[dict[str, Any], ...] = (
         {"argv": []},
         {"cwd": "relative"},
         {"env": "staging"},
@@ -90,7 +91,8 @@ def test_nonsense_is_refused_before_anything_is_recorded(mlosd: Mlosd) -> None:
         {"limits": {"cpus": 0}},
         {"environment": {"": "x"}},
         {"name": "two\nlines"},
-    ):
+    )
+    for bad in nonsense:
         job = {"argv": ["true"], "cwd": "/", "environment": {}} | bad
         with pytest.raises(BadRequest):
             mlosd.call("io.mlosd.Jobs.Submit", job=job)

@@ -11,7 +11,7 @@ from tests.fakes.jobs import job
 
 from mlosd.core.errors import Refused, StoreRefused
 from mlosd.jobs import records
-from mlosd.store import db
+from mlosd.kernel import mountinfo
 from mlosd.store.db import Database
 from mlosd.store.projects import Projects
 from mlosd.store.runs import Runs
@@ -87,11 +87,16 @@ def test_many_writes_share_few_commits(tmp_path: Path) -> None:
 def test_a_full_disk_refuses_the_write_and_keeps_what_was_there(tmp_path: Path) -> None:
     async def write() -> None:
         database = open_database(tmp_path / "mlosd.db")
+
+        def fill(connection: apsw.Connection) -> None:
+            for number in range(10000):
+                insert(connection, str(number))
+
         await database.write(insert)
         pages = database._writer.pragma("page_count")
         database._writer.pragma("max_page_count", pages)
         with pytest.raises(Refused, match="is full"):
-            await database.write(lambda c: [insert(c, str(n)) for n in range(10000)])
+            await database.write(fill)
         database._writer.pragma("max_page_count", 1 << 30)
         await database.write(lambda c: insert(c, "after"))
         assert Projects(database).count() == 2
@@ -167,14 +172,14 @@ def test_a_state_that_is_in_use_is_refused_with_the_holder(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("fstype", ["nfs4", "cifs", "9p"])
 def test_a_network_file_system_is_refused(tmp_path: Path, fstype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = db.mountinfo.read
+    real = mountinfo.read
 
     def elsewhere() -> tuple[object, ...]:
         from dataclasses import replace
 
         return tuple(replace(mount, fstype=fstype) for mount in real())
 
-    monkeypatch.setattr(db.mountinfo, "read", elsewhere)
+    monkeypatch.setattr(mountinfo, "read", elsewhere)
     with pytest.raises(StoreRefused, match=f"network file system \\({fstype}\\)"):
         open_database(tmp_path / "mlosd.db")
 
