@@ -1,36 +1,20 @@
 """Read mlosd.toml: the shipped defaults, /etc, the drop-ins. The last word wins, and we remember whose it was."""
 
+import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from mlosd.config.settings import Settings
+from mlosd.config.settings import SECTIONS, Loaded, Origin, Settings
 from mlosd.core import data
 from mlosd.core.errors import BadConfig
 
 ETC = Path("/etc/mlosd")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """One setting as `mlosctl config show` prints it: a dotted key, its value, and the file that said so."""
-
-    key: str
-    value: str
-    file: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The settings in effect and where each came from."""
-
-    settings: Settings
-    origins: tuple[Origin, ...]
 
 
 def files(etc: Path = ETC) -> list[Path]:
@@ -52,12 +36,12 @@ def load(paths: Iterable[Path] | None = None) -> Loaded:
             merged.setdefault(section, {})[key] = value
             said_by[f"{section}.{key}"] = path
     try:
-        settings = Settings.model_validate(merged)
+        settings = TypeAdapter(Settings).validate_json(json.dumps(merged, default=str))
     except ValidationError as e:
         error = e.errors()[0]
         key = ".".join(str(part) for part in error["loc"][:2])
         raise BadConfig(f"{said_by.get(key, 'mlosd.toml')}: {key}: {error['msg']}, got {error['input']!r}") from e
-    origins = (Origin(key, _shown(merged, key), path) for key, path in sorted(said_by.items()))
+    origins = (Origin(key, _shown(merged, key), str(path)) for key, path in sorted(said_by.items()))
     return Loaded(settings, tuple(origins))
 
 
@@ -68,25 +52,24 @@ def _read(path: Path) -> Iterator[tuple[str, str, Any]]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise BadConfig(f"{path}: {e}") from e
     for section, table in document.items():
-        model = _known(Settings, section, path, section).annotation
+        _refuse_unknown(section, SECTIONS, path, shown=section)
         if not isinstance(table, Mapping):
             raise BadConfig(f"{path}: {section} is a table", hint=f"write [{section}] on a line of its own")
-        assert isinstance(model, type)
-        assert issubclass(model, BaseModel)
+        known = [field.name for field in fields(SECTIONS[section])]
         for key, value in table.items():
-            _known(model, key, path, f"{section}.{key}")
+            _refuse_unknown(key, known, path, shown=f"{section}.{key}")
             yield section, key, value
 
 
-def _known(model: type[BaseModel], name: str, path: Path, shown: str) -> Any:
-    """The field `name`, or an error that names the file and guesses what was meant."""
-    if name in model.model_fields:
-        return model.model_fields[name]
-    guess = get_close_matches(name, model.model_fields, n=1)
-    raise BadConfig(
-        f"{path}: unknown key {shown}",
-        hint=f"did you mean {guess[0]}?" if guess else f"known here: {', '.join(model.model_fields)}",
-    )
+def _refuse_unknown(name: str, known: Iterable[str], path: Path, *, shown: str) -> None:
+    """An unknown key is an error that names the file and guesses what was meant."""
+    names = list(known)
+    if name not in names:
+        guess = get_close_matches(name, names, n=1)
+        raise BadConfig(
+            f"{path}: unknown key {shown}",
+            hint=f"did you mean {guess[0]}?" if guess else f"known here: {', '.join(names)}",
+        )
 
 
 def _shown(merged: Mapping[str, Mapping[str, Any]], dotted: str) -> str:

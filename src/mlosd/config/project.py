@@ -1,11 +1,13 @@
 """`mlos.toml`, the optional file in a project's root: its name, its environment, what its files are for."""
 
+import json
 import tomllib
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from annotated_types import Len
 
-from mlosd.config.settings import Environment, Section
+from mlosd.config.settings import STRICT, Environment
 from mlosd.core.errors import BadConfig
 
 Role = Literal["code", "library", "dataset", "component", "model", "config"]
@@ -18,18 +20,25 @@ DEFAULT_ROLES: dict[Role, list[str]] = {
 }
 
 
-class ProjectFile(Section):
+@dataclass(frozen=True, slots=True)
+class ProjectFile:
     """The whole of mlos.toml. `roles`: globs below the root; where two match, the role named first wins."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    __pydantic_config__ = STRICT
+
+    name: Annotated[str, Len(1, 100)] | None = None
     environment: Environment = "dev"
-    roles: dict[Role, list[str]] = Field(default_factory=lambda: dict(DEFAULT_ROLES))
+    roles: dict[Role, list[str]] = field(default_factory=lambda: dict(DEFAULT_ROLES))
 
 
 def parse(text: bytes, *, source: str = "mlos.toml") -> ProjectFile:
     """Read mlos.toml; an empty text gives the defaults. Raises BadConfig naming the file and the key."""
+    # pydantic is imported where it is used: the daemon imports this module for its values alone.
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
+
     try:
-        return ProjectFile.model_validate(tomllib.loads(text.decode("utf-8")))
+        document = tomllib.loads(text.decode("utf-8"))
+        return TypeAdapter(ProjectFile).validate_json(json.dumps(document, default=str))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise BadConfig(f"{source}: {e}") from e
     except ValidationError as e:

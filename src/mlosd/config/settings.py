@@ -1,52 +1,87 @@
-"""Every setting of the daemon. The values come from daemon/mlosd.toml; its comments are the manual."""
+"""Every setting of the daemon, as plain values. They come from daemon/mlosd.toml, whose comments are the manual.
 
-from typing import Literal
+Plain dataclasses, so that the daemon does not have to keep pydantic in memory: `load` checks them, in a process of its
+own (`apart`).
+"""
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, Len
 
 Environment = Literal["prod", "dev", "ci", "data"]
+STRICT = {"extra": "forbid", "strict": True}
 
 
-class Section(BaseModel):
-    """A table of mlosd.toml: no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Daemon(Section):
+@dataclass(frozen=True, slots=True)
+class Daemon:
     """[daemon]"""
 
-    admin_group: str = Field(min_length=1)
+    __pydantic_config__ = STRICT
+
+    admin_group: Annotated[str, Len(1)]
 
 
-class Jobs(Section):
+@dataclass(frozen=True, slots=True)
+class Jobs:
     """[jobs]"""
 
+    __pydantic_config__ = STRICT
+
     backend: Literal["auto", "systemd", "direct"]
-    cgroup_parent: str = Field(min_length=1)
+    cgroup_parent: Annotated[str, Len(1)]
     default_env: Environment
-    grace: float = Field(ge=0, le=3600)
-    cpus: int = Field(ge=0)
-    memory_reserve: ByteSize
-    keep_finished: int = Field(ge=0)
+    grace: Annotated[float, Ge(0), Le(3600)]
+    cpus: Annotated[int, Ge(0)]
+    memory_reserve_mib: Annotated[int, Ge(0)]
+    keep_finished: Annotated[int, Ge(0)]
 
 
-class Store(Section):
+@dataclass(frozen=True, slots=True)
+class Store:
     """[store]"""
 
-    keep_backups: int = Field(ge=1, le=100)
+    __pydantic_config__ = STRICT
+
+    keep_backups: Annotated[int, Ge(1), Le(100)]
 
 
-class Projects(Section):
+@dataclass(frozen=True, slots=True)
+class Projects:
     """[projects]"""
 
-    max_resources: int = Field(ge=1)
+    __pydantic_config__ = STRICT
+
+    max_resources: Annotated[int, Ge(1)]
 
 
-class Settings(Section):
+@dataclass(frozen=True, slots=True)
+class Settings:
     """The whole of mlosd.toml."""
+
+    __pydantic_config__ = STRICT
 
     daemon: Daemon
     jobs: Jobs
     store: Store
     projects: Projects
+
+
+SECTIONS = {"daemon": Daemon, "jobs": Jobs, "store": Store, "projects": Projects}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One setting as `mlosctl config show` prints it: a dotted key, its value, and the file that said so."""
+
+    key: str
+    value: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings in effect and where each came from."""
+
+    settings: Settings
+    origins: tuple[Origin, ...]

@@ -17,8 +17,8 @@ from mlosd.api.methods.jobs import Jobs
 from mlosd.api.methods.projects import Projects
 from mlosd.api.registry import Registry
 from mlosd.api.server import Server
-from mlosd.config import project
-from mlosd.config.load import Loaded, load
+from mlosd.config import apart
+from mlosd.config.settings import Loaded
 from mlosd.core import events
 from mlosd.core.errors import MlosError
 from mlosd.daemon import lifecycle
@@ -69,13 +69,13 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     authority = authz.authority(settings.daemon.admin_group)
     projects = ProjectService(
         projects=project_table,
-        parse=project.parse,
+        parse=lambda text, uid, gid: apart.parse_project(text, uid=uid, gid=gid, own_uid=os.getuid()),
         user_name=user_name,
         most_resources=settings.projects.max_resources,
         emit=emit,
     )
     backend = choose(settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent)
-    ledger = machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve)
+    ledger = machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve_mib << 20)
     keepers, logs = Keepers(where.jobs), Logs(where.output)
     table = JobTable(Runs(database), emit)
     runner = Runner(
@@ -151,7 +151,7 @@ def main() -> int:
     """Run the daemon until it is told to stop. Exits with a sysexits(3) code."""
     given = arguments()
     try:
-        house = wire(paths(given.root), load(), journald.open_log())
+        house = wire(paths(given.root), apart.load(), journald.open_log())
         asyncio.run(live(house))
     except MlosError as e:
         hint = f"\n  hint: {e.hint}" if e.hint else ""

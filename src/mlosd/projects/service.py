@@ -31,13 +31,13 @@ class Declared(Protocol):
 
 
 class ProjectService:
-    """`parse` reads the text of mlos.toml; an empty text gives the defaults."""
+    """`parse` reads the text of a user's mlos.toml, as that user (uid, gid); an empty text gives the defaults."""
 
     def __init__(
         self,
         *,
         projects: Projects,
-        parse: Callable[[bytes], Declared],
+        parse: Callable[[bytes, int, int], Declared],
         user_name: Callable[[int], str],
         most_resources: int,
         emit: Callable[[events.Event], None],
@@ -54,13 +54,14 @@ class ProjectService:
             raise BadRequest(f"a project's root is an absolute path without .., not {path}")
         root = survey.open_root(path, uid=uid, anybody=operator)
         try:
-            owner = os.fstat(root).st_uid
-            declared = self._parse(survey.read_project_file(root) or b"")
+            status = os.fstat(root)
+            text = survey.read_project_file(root) or b""
+            declared = await asyncio.to_thread(self._parse, text, status.st_uid, status.st_gid)
             result = await asyncio.to_thread(survey.survey, root, Roles(declared.roles), most=self._most_resources)
         finally:
             os.close(root)
         name = name or declared.name or path.name
-        project = ProjectRow(new_id(), name, os.fspath(path), owner, declared.environment, time.time())
+        project = ProjectRow(new_id(), name, os.fspath(path), status.st_uid, declared.environment, time.time())
         await self._projects.add(project, result.found)
         self._emit(events.ProjectChanged(project.name, f"added, {len(result.found)} resources"))
         return self._view(project, notes=result.notes)

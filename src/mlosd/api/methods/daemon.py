@@ -8,7 +8,7 @@ from typing import Any
 
 from mlosd.api.call import CallContext, Handler
 from mlosd.api.caller import Caller
-from mlosd.config.load import Origin
+from mlosd.config.settings import Origin
 from mlosd.core.events import Event
 
 Parameters = dict[str, Any]
@@ -59,7 +59,7 @@ class Daemon:
         return self._status()
 
     async def config(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
-        return {"settings": [{"key": o.key, "value": o.value, "origin": str(o.file)} for o in self._settings]}
+        return {"settings": [{"key": o.key, "value": o.value, "origin": o.file} for o in self._settings]}
 
     async def watch(
         self, caller: Caller, parameters: Parameters, call: CallContext

@@ -1,0 +1,47 @@
+"""Read configuration in a process of its own, which ends: pydantic is 13 MB that an idle daemon need not keep.
+
+What a user wrote (mlos.toml) is read as that user, not as root.
+"""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from mlosd.config.project import ProjectFile
+from mlosd.config.settings import SECTIONS, Loaded, Origin, Settings
+from mlosd.core.errors import BadConfig
+
+SECONDS = 30
+
+
+def load() -> Loaded:
+    """The settings in effect. Raises BadConfig naming file and key."""
+    read = _run("--values", b"", {})
+    sections = {name: SECTIONS[name](**values) for name, values in read["settings"].items()}
+    return Loaded(Settings(**sections), tuple(Origin(**origin) for origin in read["origins"]))
+
+
+def parse_project(text: bytes, *, uid: int, gid: int, own_uid: int) -> ProjectFile:
+    """Read the text of a user's mlos.toml as that user. Raises BadConfig naming the key."""
+    identity = {"user": uid, "group": gid, "extra_groups": []} if own_uid == 0 != uid else {}
+    return ProjectFile(**_run("--project", text, identity))
+
+
+def _run(what: str, text: bytes, identity: dict[str, Any]) -> dict[str, Any]:
+    ended = subprocess.run(
+        [sys.executable, "-I", "-m", "mlosd.config", what],
+        input=text,
+        stdout=subprocess.PIPE,
+        check=False,
+        timeout=SECONDS,
+        cwd="/",
+        **identity,
+    )
+    try:
+        read: dict[str, Any] = json.loads(ended.stdout)
+    except ValueError as e:
+        raise BadConfig(f"the settings could not be read (exit code {ended.returncode})") from e
+    if "error" in read:
+        raise BadConfig(read["error"], hint=read["hint"])
+    return read
