@@ -198,7 +198,7 @@ def with_runs(path: Path, act: "Callable[[Runs], object]") -> None:
 def test_ids_of_runs_are_never_used_again(tmp_path: Path) -> None:
     async def fill(runs: Runs) -> None:
         for _ in range(3):
-            await runs.insert(records.new_row(job(runs.new_id())))
+            await runs.insert([records.new_row(job(runs.new_id()))])
         await runs.forget_oldest(keep=0)
 
     def look(runs: Runs) -> None:
@@ -215,7 +215,7 @@ def test_the_oldest_finished_runs_are_forgotten_and_no_other(tmp_path: Path) -> 
     async def fill(runs: Runs) -> None:
         for id_ in range(1, 6):
             state = never_started("x") if id_ != 1 else job(1).state
-            await runs.insert(records.new_row(Job(id_, job(id_).request, 0.0, state)))
+            await runs.insert([records.new_row(Job(id_, job(id_).request, 0.0, state))])
         assert sorted(await runs.forget_oldest(keep=2)) == [2, 3]
         assert [run.id for run in runs.newest(limit=10)] == [5, 4, 1]
 

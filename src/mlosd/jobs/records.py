@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from mlosd.core import ids
@@ -15,7 +14,7 @@ from mlosd.store.runs import Run
 
 def new_row(job: Job) -> Run:
     """The row of a job that was just submitted."""
-    return _row(job, json.dumps(asdict(job.request)))
+    return _row(job, json.dumps(_fields(job.request)))
 
 
 def changed_row(job: Job) -> Run:
@@ -52,9 +51,16 @@ def _row(job: Job, request: str) -> Run:
         boot=ids.boot_id(),
         request=request,
         outcome=json.dumps(
-            {"state": asdict(job.state), "cpus": job.cpus, "gpus": job.gpus, "notes": job.notes},
+            {"state": _fields(job.state), "cpus": job.cpus, "gpus": job.gpus, "notes": job.notes},
         ),
     )
+
+
+def _fields(value: Any) -> Any:
+    """A dataclass as a dict, like dataclasses.asdict, without its deep copies: all our values are immutable."""
+    if not hasattr(value, "__slots__"):
+        return value
+    return {name: _fields(getattr(value, name)) for name in value.__slots__}
 
 
 def _request(fields: Mapping[str, Any]) -> Request:

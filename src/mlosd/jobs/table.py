@@ -11,14 +11,13 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from mlosd.core import events
-from mlosd.core.errors import NotFound, Refused
+from mlosd.core.errors import NotFound
 from mlosd.jobs import records
 from mlosd.jobs.changes import Changes
 from mlosd.jobs.job import Job, Request, advance
+from mlosd.jobs.recorder import Recorder
 from mlosd.jobs.state import Done, Held, Queued, Starting, State, Stopping, name, process
 from mlosd.store.runs import Runs
-
-RETRY_AFTER = 2.0
 
 
 class JobTable:
@@ -29,13 +28,14 @@ class JobTable:
         self._emit = emit
         self._changes = Changes()
         self._jobs: dict[int, Job] = {}
-        self._recording: dict[int, asyncio.Task[None]] = {}
+        self._recorder = Recorder(runs, emit)
+        self._ending: dict[int, asyncio.Future[None]] = {}
 
     async def insert(self, request: Request, notes: tuple[str, ...], check: Callable[[Job], None]) -> Job:
         """A new job, once it is durable. `check` may refuse it before anything is written."""
         job = Job(self._runs.new_id(), request, time.time(), Queued(), notes=notes)
         check(job)
-        await self._runs.insert(records.new_row(job))
+        await self._recorder.insert(job)
         self._jobs[job.id] = job
         return job
 
@@ -82,24 +82,24 @@ class JobTable:
     def change(self, job: Job, state: State) -> Job:
         """The job in its next state: told at once, on the disk soon."""
         job = self._jobs[job.id] = advance(job, state)
-        self._record(job)
+        self._recorder.save(job)
         self.tell(job)
         return job
 
     def end(self, job: Job, done: Done) -> Coroutine[None, None, None]:
         """The job is over. Await what is returned: it tells of the end once that is on the disk."""
         job = self._jobs[job.id] = advance(job, done)
-        recording = self._record(job)
+        recorded = self._ending[job.id] = self._recorder.save(job)
 
         async def tell_when_recorded() -> None:
-            await recording
+            await asyncio.shield(recorded)
             self.tell(job)
 
         return tell_when_recorded()
 
     def forget(self, id_: int) -> None:
         """The job's end is recorded and nothing of it is left."""
-        del self._jobs[id_]
+        del self._jobs[id_], self._ending[id_]
 
     async def forget_oldest(self, *, keep: int) -> list[int]:
         """Delete the rows of all but the newest finished jobs; their ids."""
@@ -109,8 +109,8 @@ class JobTable:
         """The job now and after each change; DONE comes last, and only when it is on the disk."""
         async with aclosing(self._changes.follow(id_, self.look)) as changes:
             async for job in changes:
-                if recording := self._recording.get(id_):
-                    await asyncio.shield(recording)
+                if ending := self._ending.get(id_):
+                    await asyncio.shield(ending)
                 yield job
 
     async def started(self, id_: int) -> None:
@@ -122,37 +122,12 @@ class JobTable:
 
     async def settle(self) -> None:
         """Wait until every change so far is on the disk."""
-        await asyncio.gather(*self._recording.values(), return_exceptions=True)
+        await self._recorder.settle()
 
     def tell(self, job: Job) -> None:
         """Those who wait for this job, and the log, hear of its state."""
         self._changes.tell(job.id)
         self._emit(events.JobChanged(str(job.id), name(job.state), _because(job.state), str(job.request.owner.uid)))
-
-    def _record(self, job: Job) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._save(job, self._recording.get(job.id)))
-        self._recording[job.id] = task
-        task.add_done_callback(lambda _: self._recorded(job.id, task))
-        return task
-
-    async def _save(self, job: Job, before: asyncio.Task[None] | None) -> None:
-        """Make the row say what is. On a full disk keep trying: meanwhile the keeper's own files say it."""
-        if before is not None:
-            await asyncio.wait([before])
-        while True:
-            try:
-                await self._runs.save(records.changed_row(job))
-            except Refused as e:
-                self._emit(events.Failed(f"job {job.id} is {name(job.state)}, which could not be recorded", str(e)))
-                await asyncio.sleep(RETRY_AFTER)
-                # Only the newest state needs to get through.
-                job = self._jobs.get(job.id, job)
-            else:
-                return
-
-    def _recorded(self, id_: int, task: asyncio.Task[None]) -> None:
-        if self._recording.get(id_) is task:
-            del self._recording[id_]
 
 
 def _because(state: State) -> str:

@@ -3,7 +3,9 @@
 All lie in the directory of one job. native/spec.c, native/keeper.c and native/ending.c are the other side.
 """
 
+import contextlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +140,21 @@ def claim(jobdir: Path) -> bool:
     return True
 
 
+def forget(jobdir: Path) -> None:
+    """Remove a job's directory and the files in it."""
+    try:
+        for name in _FILES:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{jobdir}/{name}")  # noqa: PTH108 - once per job: no objects for a name
+        os.rmdir(jobdir)  # noqa: PTH106
+    except FileNotFoundError:
+        pass
+    except OSError:
+        # Something else lies there: a keeper's temporary file.
+        shutil.rmtree(jobdir, ignore_errors=True)
+
+
+_FILES = ("spec", "started", "exit")
 _NUMBERS = (
     "code",
     "signal",

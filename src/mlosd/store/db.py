@@ -98,31 +98,18 @@ class Database:
 
     def _commit(self, batch: Sequence[Work]) -> list[tuple[Any, Exception | None]]:
         """The result or the exception of each piece of work, once all of them are durable."""
-        outcomes: list[tuple[Any, Exception | None]] = []
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            for work in batch:
-                outcomes.append(self._one(work))
+            outcomes = [(work(self._writer), None) for work in batch]
             self._writer.execute("COMMIT")
-        except apsw.Error as e:
+        except Exception as e:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            return [(None, _refused_write(self.path, e))] * len(batch)
-        return outcomes
-
-    def _one(self, work: Work) -> tuple[Any, Exception | None]:
-        with_savepoint = self._writer.execute
-        with_savepoint("SAVEPOINT work")
-        try:
-            result = work(self._writer)
-        except (apsw.FullError, apsw.IOError):
-            raise
-        except Exception as e:
-            with_savepoint("ROLLBACK TO work")
-            with_savepoint("RELEASE work")
-            return None, e
-        with_savepoint("RELEASE work")
-        return result, None
+            if len(batch) > 1:
+                # One of them spoilt it for all: each by itself, then.
+                return [outcome for work in batch for outcome in self._commit([work])]
+            return [(None, _refused_write(self.path, e) if isinstance(e, apsw.Error) else e)]
+        return list(outcomes)
 
     def _tell(self, futures: Sequence["asyncio.Future[Any]"], outcomes: Sequence[tuple[Any, Exception | None]]) -> None:
         def settle() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -42,21 +42,22 @@ class Runs:
         """The next id. An id whose insert failed is never used again."""
         return next(self._ids)
 
-    def insert(self, run: Run) -> "asyncio.Future[None]":
-        """Add a run; done when it is durable."""
+    def insert(self, runs: Sequence[Run]) -> "asyncio.Future[None]":
+        """Add runs; done when they are durable."""
+        rows = [_values(run) for run in runs]
 
         def work(connection: apsw.Connection) -> None:
-            connection.execute(f"INSERT INTO run ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", _values(run))
+            connection.executemany(f"INSERT INTO run ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
         return self._database.write(work)
 
-    def save(self, run: Run) -> "asyncio.Future[None]":
-        """Record the state of a run; done when it is durable. What was asked never changes."""
+    def save(self, runs: Sequence[Run]) -> "asyncio.Future[None]":
+        """Record the states of runs; done when they are durable. What was asked never changes."""
+        rows = [(run.state, run.result, run.ended_at, run.boot, run.outcome, run.id) for run in runs]
 
         def work(connection: apsw.Connection) -> None:
-            connection.execute(
-                "UPDATE run SET state = ?, result = ?, ended_at = ?, boot = ?, outcome = ? WHERE id = ?",
-                (run.state, run.result, run.ended_at, run.boot, run.outcome, run.id),
+            connection.executemany(
+                "UPDATE run SET state = ?, result = ?, ended_at = ?, boot = ?, outcome = ? WHERE id = ?", rows
             )
 
         return self._database.write(work)

@@ -6,7 +6,7 @@ Owns the subtree `<parent>/<name>/<env>/job-<id>`. Must not own: any other cgrou
 import contextlib
 import errno
 import os
-import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mlosd.core.errors import Refused
 from mlosd.jobs.backend import AlreadyStarted, Launch, LaunchFailed, Started
 from mlosd.kernel import cgroup_tree, mountinfo
 from mlosd.kernel.cgroupfs import Cgroup
-from mlosd.kernel.job_files import Knob, LaunchSpec, claim, read_started, was_claimed, write_spec
+from mlosd.kernel.job_files import Knob, LaunchSpec, claim, forget, read_started, was_claimed, write_spec
 from mlosd.kernel.shepherd import LaunchStepFailed, Shepherd, ShepherdLost
 
 CONTROLLERS = {"memory": "memory", "io_weight": "io"}
@@ -67,37 +67,40 @@ class DirectBackend:
         """Start the command through the shepherd."""
         directory = self._jobs / str(launch.job)
         _make_afresh(directory)
-        write_spec(directory / "spec", self._spec(launch))
+        spec = self._spec(launch)
+        write_spec(directory / "spec", spec)
         try:
-            await self._start(launch, directory)
+            keeper, pid = await self._start(launch, directory)
         except LaunchStepFailed as e:
             if e.step == "already-started":
                 raise AlreadyStarted from e
             raise LaunchFailed(e.step, e.errno) from e
+        if not spec.knobs:
+            # Nothing can have been refused: its record would tell nothing new.
+            return Started(keeper, pid, Path(spec.cgroup) if spec.cgroup else None, time.time())
         record = read_started(directory)
         if record is None:
             raise AlreadyStarted  # and ended within the moment: its `exit` tells
         return Started(record.keeper, record.pid, record.cgroup, record.at, record.knobs_failed)
 
-    async def _start(self, launch: Launch, directory: Path) -> None:
+    async def _start(self, launch: Launch, directory: Path) -> tuple[int, int]:
         """Ask the shepherd; a second one if the first goes away: the token sees to it that the job starts once."""
         for last_try in (False, True):
             shepherd = self._shepherd or await self._connect()
             try:
-                await shepherd.start(
+                return await shepherd.start(
                     str(launch.job), directory, stdin=launch.stdin, stdout=launch.stdout, stderr=launch.stderr
                 )
             except ShepherdLost:
                 if was_claimed(directory):
                     raise AlreadyStarted from None
                 if last_try:
-                    raise LaunchFailed("the shepherd goes away", 0) from None
-            else:
-                return
+                    break
+        raise LaunchFailed("the shepherd goes away", 0)
 
     async def forget(self, job: int) -> None:
         """Remove the job's directory; the keeper has removed its cgroup."""
-        shutil.rmtree(self._jobs / str(job), ignore_errors=True)
+        forget(self._jobs / str(job))
 
     async def _connect(self) -> Shepherd:
         self._shepherd = await Shepherd.connect(
@@ -179,7 +182,7 @@ def _make_afresh(directory: Path) -> None:
     except FileExistsError:
         if not claim(directory):
             raise AlreadyStarted from None
-        shutil.rmtree(directory)
+        forget(directory)
         directory.mkdir(mode=0o700)
 
 
