@@ -29,8 +29,8 @@ lint: $(SETUP) ## ruff, mypy --strict, the floors
 bench: $(SETUP) ## every question in bench/, each beside its peer
 	@bench/run
 
-fuzz: $(SETUP) ## the parsers of the wire and of the keeper, for a minute each
-	@$(BIN)/python -m pytest tests -k fuzz --fuzz-seconds 60
+fuzz: $(SETUP) ## the parsers of the wire and of the keeper, harder and from a new seed
+	@MLOSD_FUZZ=20 $(BIN)/python -m pytest -s tests/native/test_spec_fuzz.py tests/journeys/test_wire_server.py -k "mutat or spec"
 
 install: ## as root: mlosd into /opt/mlosd, its units into systemd, and start it
 	@tools/install

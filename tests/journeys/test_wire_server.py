@@ -4,7 +4,6 @@ import contextlib
 import gc
 import json
 import os
-import random
 import resource
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 import varlink
+from tests.fakes import fuzzing
 from tests.fakes.wire_server import TEST, WireServer, eventually
 
 from mlosd.api import caller as callers
@@ -322,14 +322,14 @@ def test_calls_before_an_unreadable_one_are_answered_first(server: WireServer) -
 
 
 def test_mutated_messages_never_disturb_another_client(server: WireServer, client: Connection) -> None:
-    chance = random.Random(7)
+    chance = fuzzing.chance(7)
     good = [
         encode_call(Call(*echo("hello"))),
         encode_call(Call(f"{TEST}.Count", {"to": 3, "pause": 0.0}, more=True)),
         encode_call(Call("org.varlink.service.GetInfo", {})),
         encode_call(Call(f"{TEST}.Read", {"fds": [0]})),
     ]
-    for round_ in range(1000):
+    for round_ in range(fuzzing.rounds(1000)):
         with server.raw() as connected:
             data = bytearray(b"".join(chance.choice(good) for _ in range(chance.randint(1, 4))))
             for _ in range(chance.randint(1, 6)):

@@ -1,6 +1,5 @@
 """The parser of specs says no and never crashes: seeded mutations, under the address and undefined sanitizers."""
 
-import random
 import shutil
 import struct
 import subprocess
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.fakes import fuzzing
 
 NATIVE = Path(__file__).resolve().parents[2] / "native"
 GOOD = (
@@ -20,7 +20,7 @@ RECORDS = GOOD.split(b"\0")[:-1]
 
 
 def mutations(count: int) -> Iterator[bytes]:
-    chance = random.Random(20)
+    chance = fuzzing.chance(20)
     for _ in range(count):
         match chance.randrange(3):
             case 0:
@@ -52,7 +52,7 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_twenty_thousand_broken_specs_are_refused_without_a_crash(fuzzer: Path) -> None:
-    inputs = [GOOD, b"", b"\0", *mutations(20_000)]
+    inputs = [GOOD, b"", b"\0", *mutations(fuzzing.rounds(20_000))]
     packed = b"".join(struct.pack("=I", len(spec)) + spec for spec in inputs)
     done = subprocess.run([fuzzer], input=packed, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
