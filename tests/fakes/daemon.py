@@ -17,7 +17,7 @@ START_LIMIT = 20.0
 class Mlosd:
     """`python -m mlosd.daemon.main --root DIR`. Use as a context manager: leaves no process and no cgroup."""
 
-    def __init__(self, root: Path, *, etc: dict[str, str] | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.log = root / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -38,13 +38,15 @@ class Mlosd:
     def socket(self) -> Path:
         return self.root / "run" / "mlosd.sock"
 
+    def command(self) -> list[str]:
+        """What is run."""
+        return [sys.executable, "-m", "mlosd.daemon.main", "--root", str(self.root)]
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.root.mkdir(exist_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlosd.daemon.main", "--root", self.root], stderr=log, stdin=subprocess.DEVNULL
-            )
+            self.process = subprocess.Popen(self.command(), stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + START_LIMIT
         while True:
             try:
