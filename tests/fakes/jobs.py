@@ -14,6 +14,7 @@ def job(id_: int, *, priority: int = 0, limits: Limits | None = None) -> Job:
         name="true",
         owner=Owner(0, 0, ()),
         project=None,
+        project_name=None,
         env="dev",
         job_class="training",
         priority=priority,

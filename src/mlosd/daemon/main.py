@@ -97,7 +97,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         logs=logs,
         defaults=Defaults(settings.jobs.default_env, settings.jobs.grace, classes.names()),
         user_name=user_name,
-        find_project=projects.find_id,
+        find_project=projects.find_id_and_name,
     )
 
     since = time.time()

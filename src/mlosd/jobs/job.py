@@ -28,7 +28,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked; never changes. `foreground`: it runs on the descriptors of a client that waits for it.
+    """What was asked; never changes. `project` is an id, its name the one it had then. `foreground`: it runs on the descriptors of a client that waits for it.
 
     `terminal`: those are a pseudo terminal, which becomes its controlling terminal.
     """
@@ -40,6 +40,7 @@ class Request:
     name: str
     owner: Owner
     project: str | None
+    project_name: str | None
     env: str
     job_class: str
     priority: int

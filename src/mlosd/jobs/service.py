@@ -22,7 +22,7 @@ View = dict[str, Any]
 
 
 class JobService:
-    """`user_name` turns a uid into a name; `find_project` a name or id into the id of one that the owner may use."""
+    """`user_name` turns a uid into a name; `find_project` a name or id into both, of one that the owner may use."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class JobService:
         logs: Logs,
         defaults: Defaults,
         user_name: Callable[[int], str],
-        find_project: Callable[[str, int], str],
+        find_project: Callable[[str, int], tuple[str, str]],
     ) -> None:
         self._table = table
         self._runner = runner
@@ -65,7 +65,8 @@ class JobService:
         try:
             wanted = request(asked, owner, self._defaults, foreground=stdio is not None, terminal=terminal)
             if wanted.project is not None:
-                wanted = replace(wanted, project=self._find_project(wanted.project, owner.uid))
+                id_, name = self._find_project(wanted.project, owner.uid)
+                wanted = replace(wanted, project=id_, project_name=name)
             warnings = self._not_enforced(wanted.limits)
             if warnings and asked.get("strict"):
                 raise Refused("; ".join(warnings), hint="without --strict the job runs all the same")

@@ -58,6 +58,7 @@ def request(
         name=name,
         owner=owner,
         project=asked.get("project"),
+        project_name=None,
         env=_one_of(asked.get("env"), ENVIRONMENTS, "environment", default=defaults.env),
         job_class=_one_of(asked.get("class"), defaults.classes, "job class", default=DEFAULT_CLASS),
         priority=_within(asked.get("priority"), -1000, 1000, "the priority", default=0),

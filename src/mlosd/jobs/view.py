@@ -19,7 +19,7 @@ def shown(job: Job, *, user: str, reason: str | None, backend: str | None, usage
         "id": job.id,
         "name": request.name,
         "user": user,
-        "project": request.project,
+        "project": request.project_name,
         "env": request.env,
         "class": request.job_class,
         "priority": request.priority,

@@ -91,9 +91,10 @@ class ProjectService:
             raise BadRequest(f"{len(mine)} users have a project {name_or_id!r}", hint="name it by its id")
         return mine[0]
 
-    def find_id(self, name_or_id: str, uid: int) -> str:
-        """The id of a user's project, for a job that names it."""
-        return self.find(name_or_id, lambda owner: uid in (owner, 0)).id
+    def find_id_and_name(self, name_or_id: str, uid: int) -> tuple[str, str]:
+        """Those of a user's project, for a job that names it by either."""
+        project = self.find(name_or_id, lambda owner: uid in (owner, 0))
+        return project.id, project.name
 
     def _view(self, project: ProjectRow, notes: tuple[str, ...] = ()) -> View:
         return {
