@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -57,8 +58,17 @@ static void let_go_of_streams(void)
         dup2(MLOS_NULL_FD, fd);
 }
 
+// systemd makes a terminal that is our standard input our controlling terminal (its setup_input()), and a terminal
+// controls one session only. Our signals are blocked, so the hangup does not reach us.
+static void let_go_of_terminal(const struct mlos_keeper *keeper)
+{
+    if (keeper->spec.terminal)
+        ioctl(STDIN_FILENO, TIOCNOTTY);
+}
+
 static int start(struct mlos_keeper *keeper)
 {
+    let_go_of_terminal(keeper);
     int r = mlos_launch(&keeper->spec, keeper->cgroup, &keeper->child);
     if (r < 0)
         return mlos_keeper_refused(keeper, "fork", r);

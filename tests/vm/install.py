@@ -9,6 +9,12 @@ from tests.vm.guest import Guest, GuestGone
 from tests.vm.image import REPOSITORY
 
 VENV = "/opt/mlosd"
+BEFORE = "/root/before-mlosd"
+# Every path that an installation could touch, but for what systemd and the journal write on their own.
+SNAPSHOT = (
+    "find /usr/local /etc /var/lib /run/mlosd /run/systemd/system /run/systemd/transient "
+    "-not -path '*/private/*' -not -name '*-' -not -name '.*' -not -path '/var/lib/systemd/*' 2>/dev/null | sort"
+)
 
 
 def build_wheel(folder: Path) -> Path:
@@ -27,6 +33,7 @@ def install(guest: Guest, wheel: Path) -> None:
     """Install the wheel and the units; mlosd runs afterwards."""
     guest.write(f"/tmp/wheels/{wheel.name}", wheel.read_bytes())
     guest.run(f"{VENV}/bin/pip install -q --no-index --find-links /tmp/wheels mlosd", timeout=300)
+    guest.run(f"{SNAPSHOT} > {BEFORE}")
     guest.run(f"{VENV}/bin/mlosd-setup install", timeout=120)
 
 

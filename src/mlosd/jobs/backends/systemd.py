@@ -131,10 +131,11 @@ class SystemdBackend:
 
     async def _is_starting(self, job: int) -> bool:
         try:
-            state = (await self._systemd.unit_properties(self._unit(job)))["ActiveState"]
+            unit = await self._systemd.unit_properties(self._unit(job))
         except SystemdError:
             return True
-        return bool(state == "activating")
+        # While PID 1 executes itself anew, a unit that it was told to start waits, inactive, with a job (id, path).
+        return bool(unit["ActiveState"] == "activating" or unit.get("Job", (0, "/"))[0])
 
     @property
     def _program(self) -> Path:
