@@ -34,7 +34,7 @@ RELEASED = {
         ("ruff", "check", "--quiet"),
         ("ruff", "format", "--check", "--quiet"),
         ("mypy", "--no-error-summary"),
-        ("lint-imports", "--no-timing"),
+        ("lint-imports", "--no-logo"),
     ],
     ids=" ".join,
 )
@@ -56,7 +56,7 @@ def test_a_module_says_what_it_is_and_its_name_says_something(file: Path) -> Non
 
 
 def test_every_kind_of_event_has_a_message_id_of_its_own() -> None:
-    kinds = events.Event.__subclasses__()
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and kind.__base__ is events.Event]
     ids = [kind.MESSAGE_ID for kind in kinds]
     assert len(set(ids)) == len(kinds) > 5
     assert all(re.fullmatch("[0-9a-f]{32}", id_) for id_ in ids)

@@ -52,7 +52,7 @@ def test_a_client_that_hangs_up_while_it_waits_is_forgotten(mlosd: Mlosd) -> Non
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert mlosd.show(waiting["id"])["reason"] == "its terminal was closed"
-    assert mlosd.show(blocker)["state"] == "RUNNING"
+    assert mlosd.wait(blocker, "RUNNING")["state"] == "RUNNING"
 
 
 def test_a_refused_foreground_job_leaves_no_descriptor_in_the_daemon(mlosd: Mlosd) -> None:

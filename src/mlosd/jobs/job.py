@@ -28,8 +28,9 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked; never changes. `project` is an id, its name the one it had then. `foreground`: it runs on the descriptors of a client that waits for it.
+    """What was asked; never changes. `project` is an id, its name the one that it had then.
 
+    `foreground`: it runs on the descriptors of a client that waits for it.
     `terminal`: those are a pseudo terminal, which becomes its controlling terminal.
     """
 
