@@ -29,19 +29,20 @@ def parse_project(text: bytes, *, uid: int, gid: int, own_uid: int) -> ProjectFi
 
 
 def _run(what: str, text: bytes, identity: dict[str, Any]) -> dict[str, Any]:
-    ended = subprocess.run(
-        [sys.executable, "-I", "-m", "mlosd.config", what],
-        input=text,
-        stdout=subprocess.PIPE,
-        check=False,
-        timeout=SECONDS,
-        cwd="/",
-        **identity,
-    )
     try:
+        ended = subprocess.run(
+            [sys.executable, "-P", "-m", "mlosd.config", what],
+            input=text,
+            stdout=subprocess.PIPE,
+            check=False,
+            timeout=SECONDS,
+            cwd="/",
+            **identity,
+        )
         read: dict[str, Any] = json.loads(ended.stdout)
-    except ValueError as e:
-        raise BadConfig(f"the settings could not be read (exit code {ended.returncode})") from e
+    except (OSError, ValueError, subprocess.TimeoutExpired) as e:
+        who = f" as uid {identity['user']}" if identity else ""
+        raise BadConfig(f"{sys.executable} could not read the settings{who}: {e}") from e
     if "error" in read:
         raise BadConfig(read["error"], hint=read["hint"])
     return read
