@@ -131,6 +131,5 @@ def test_many_jobs_at_once_all_end_well(guest: Guest, count: int) -> None:
     ids = guest.run(script, user="alice", timeout=300).split()
     assert len(ids) == count
     guest.run(f"mlosctl job wait {' '.join(ids)}", user="alice", timeout=300)
-    guest.eventually(
-        "test -z \"$(ls /run/mlosd/jobs)\" && ! systemctl list-units --plain --no-legend 'mlos-job-*' | grep ."
-    )
+    guest.eventually('test -z "$(ls /run/mlosd/jobs)"')
+    guest.eventually("! systemctl list-units --plain --no-legend 'mlos-job-*' | grep .")
