@@ -7,7 +7,7 @@ import pytest
 from tests.fakes.daemon import Mlosd
 from tests.fakes.tree import materialize
 
-from mlosd.core.errors import BadRequest, MlosError, NotFound, NotPermitted, Refused
+from mlosd.core.errors import BadConfig, BadRequest, NotFound, NotPermitted, Refused
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_root_behind_a_symbolic_link_is_refused(mlosd: Mlosd, project: Path, t
 
 def test_a_typo_in_mlos_toml_is_named(mlosd: Mlosd, project: Path) -> None:
     (project / "mlos.toml").write_text('[roles]\ndatasets = ["data/**"]\n')
-    with pytest.raises(MlosError, match=r"mlos\.toml: roles\.datasets"):
+    with pytest.raises(BadConfig, match=r"mlos\.toml: roles\.datasets"):
         mlosd.call("io.mlosd.Projects.Add", path=str(project))
 
 

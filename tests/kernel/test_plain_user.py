@@ -2,34 +2,27 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.fakes import somebody
 from tests.fakes.daemon import Mlosd
 
 NOBODY = 65534
-SETPRIV = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-
 pytestmark = [
     pytest.mark.kernel,
     pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody else"),
 ]
 
 
-# The Python of these tests may lie where nobody may go; the machine's own can use the same packages.
-PYTHON = ["env", f"PYTHONPATH={':'.join(path for path in sys.path if path)}", "/usr/bin/python3"]
-
-
 class OfNobody(Mlosd):
     """A daemon that runs as nobody."""
 
     def command(self) -> list[str]:
-        return [*SETPRIV, *PYTHON, *super().command()[1:]]
+        return [*somebody.as_user(NOBODY), *somebody.PYTHON, *super().command()[1:]]
 
 
 @pytest.fixture
@@ -38,8 +31,7 @@ def plain() -> Iterator[OfNobody]:
     with tempfile.TemporaryDirectory(prefix="mlosd-plain-") as folder:
         os.chown(folder, NOBODY, NOBODY)
         Path(folder).chmod(0o755)
-        imports = [*SETPRIV, *PYTHON, "-c", "import mlosd.daemon.main, pydantic"]
-        if subprocess.run(imports, capture_output=True, check=False).returncode != 0:
+        if not somebody.can_import(NOBODY, "mlosd.daemon.main, pydantic"):
             pytest.skip("/usr/bin/python3 cannot, as nobody, import what these tests run")
         daemon = OfNobody(Path(folder, "root"))
         daemon.root.mkdir()
@@ -96,7 +88,6 @@ def test_another_user_may_look_but_not_act(plain: OfNobody) -> None:
         "print('looked')\n"
         "c.call('io.mlosd.Jobs.List', {})\n"
     )
-    other = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", *PYTHON, "-c", code]
-    refused = subprocess.run(other, capture_output=True, text=True, check=False)
+    refused = somebody.run_python(12345, code)
     assert refused.stdout == "looked\n"
     assert "NotPermitted: io.mlosd.Jobs.List is for users of this machine" in refused.stderr

@@ -1,9 +1,11 @@
-"""`python -m mlosd.config [--json | --values]`: the settings in effect, without a daemon.
+"""`python -m mlosd.config [--json]`: the settings in effect, without a daemon.
 
-`--values` is for the daemon itself (apart.py): one JSON object with the settings and their origins, or an error.
+For the daemon itself (apart.py): `--values`, all of it as one JSON object; `--project [--as=UID:GID]`, what the
+mlos.toml on standard input says, read as that user. Both give an error as {"error": ..., "hint": ...}.
 """
 
 import json
+import os
 import sys
 from dataclasses import asdict
 
@@ -13,28 +15,40 @@ from mlosd.core.errors import MlosError
 
 
 def main(arguments: list[str]) -> int:
-    """Print one setting per line: `key = value`, and the file it came from."""
+    """Print what was asked for. Exits with a sysexits(3) code."""
+    for_the_daemon = "--values" in arguments or "--project" in arguments
     try:
         if "--project" in arguments:
-            print(json.dumps(asdict(project.parse(sys.stdin.buffer.read()))))
-            return 0
-        loaded = load()
+            _tell(asdict(_project([a.removeprefix("--as=") for a in arguments if a.startswith("--as=")])))
+        elif "--values" in arguments:
+            _tell(asdict(load()))
+        elif "--json" in arguments:
+            for origin in load().origins:
+                _tell(asdict(origin))
+        else:
+            for origin in load().origins:
+                print(f"{origin.key} = {origin.value}  ({origin.file})")
     except MlosError as e:
-        if "--values" in arguments or "--project" in arguments:
-            print(json.dumps({"error": e.message, "hint": e.hint}))
+        if for_the_daemon:
+            _tell({"error": e.message, "hint": e.hint})
         else:
-            print(f"mlosctl: {e.message}", file=sys.stderr)
-            print(f" hint: {e.hint}" if e.hint else "", file=sys.stderr, end="\n" if e.hint else "")
+            print(f"mlosctl: {e.message}", *([f" hint: {e.hint}"] if e.hint else []), sep="\n", file=sys.stderr)
         return e.exit_code
-    if "--values" in arguments:
-        print(json.dumps(asdict(loaded)))
-        return 0
-    for origin in loaded.origins:
-        if "--json" in arguments:
-            print(json.dumps(asdict(origin)))
-        else:
-            print(f"{origin.key} = {origin.value}  ({origin.file})")
-    return 0
+    return os.EX_OK
+
+
+def _project(identity: list[str]) -> project.ProjectFile:
+    # Whatever the parser imports at its first use, it imports while it still may.
+    project.parse(b"")
+    for uid, gid in (map(int, one.split(":")) for one in identity):
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    return project.parse(sys.stdin.buffer.read())
+
+
+def _tell(value: object) -> None:
+    print(json.dumps(value))
 
 
 if __name__ == "__main__":

@@ -17,32 +17,31 @@ SECONDS = 30
 
 def load() -> Loaded:
     """The settings in effect. Raises BadConfig naming file and key."""
-    read = _run("--values", b"", {})
+    read = _run("--values")
     sections = {name: SECTIONS[name](**values) for name, values in read["settings"].items()}
     return Loaded(Settings(**sections), tuple(Origin(**origin) for origin in read["origins"]))
 
 
 def parse_project(text: bytes, *, uid: int, gid: int, own_uid: int) -> ProjectFile:
     """Read the text of a user's mlos.toml as that user. Raises BadConfig naming the key."""
-    identity = {"user": uid, "group": gid, "extra_groups": []} if own_uid == 0 != uid else {}
-    return ProjectFile(**_run("--project", text, identity))
+    # It gives up root itself, once it has imported what it needs: the user need not be able to read our Python.
+    identity = [f"--as={uid}:{gid}"] if own_uid == 0 != uid else []
+    return ProjectFile(**_run("--project", *identity, text=text))
 
 
-def _run(what: str, text: bytes, identity: dict[str, Any]) -> dict[str, Any]:
+def _run(*arguments: str, text: bytes = b"") -> dict[str, Any]:
     try:
         ended = subprocess.run(
-            [sys.executable, "-P", "-m", "mlosd.config", what],
+            [sys.executable, "-P", "-m", "mlosd.config", *arguments],
             input=text,
             stdout=subprocess.PIPE,
             check=False,
             timeout=SECONDS,
             cwd="/",
-            **identity,
         )
         read: dict[str, Any] = json.loads(ended.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as e:
-        who = f" as uid {identity['user']}" if identity else ""
-        raise BadConfig(f"{sys.executable} could not read the settings{who}: {e}") from e
+        raise BadConfig(f"{sys.executable} could not read the settings: {e}") from e
     if "error" in read:
         raise BadConfig(read["error"], hint=read["hint"])
     return read

@@ -54,6 +54,7 @@ class BadConfig(MlosError):
     """A configuration file with an unknown key, a wrong type or a broken syntax."""
 
     exit_code = os.EX_CONFIG
+    wire_name = "io.mlosd.Error.BadConfig"
 
 
 class Unreachable(MlosError):
@@ -69,5 +70,5 @@ class StoreRefused(MlosError):
 
 
 BY_WIRE_NAME: dict[str, type[MlosError]] = {
-    error.wire_name: error for error in (MlosError, BadRequest, NotFound, Refused, NotPermitted, BadMessage)
+    error.wire_name: error for error in (MlosError, BadRequest, NotFound, Refused, NotPermitted, BadMessage, BadConfig)
 }
