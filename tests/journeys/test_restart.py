@@ -73,6 +73,19 @@ def test_a_keeper_that_was_killed_leaves_a_job_that_is_lost_and_nothing_running(
         time.sleep(0.05)
 
 
+def test_what_is_left_of_a_job_whose_end_was_recorded_is_swept_away(mlosd: Mlosd) -> None:
+    id_ = mlosd.submit("true")
+    mlosd.wait(id_)
+    mlosd.stop()
+    directory = mlosd.root / "run" / "jobs" / str(id_)
+    directory.mkdir()
+    (directory / "spec").write_bytes(b"")
+    (directory / "exit").write_bytes(b"code=0\nend\n")
+    mlosd.start()
+    assert not directory.exists()
+    assert mlosd.show(id_)["result"] == "ok"
+
+
 def test_a_second_daemon_on_the_same_state_is_refused(mlosd: Mlosd) -> None:
     import subprocess
     import sys

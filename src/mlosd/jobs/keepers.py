@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from mlosd.core import ids
@@ -17,7 +17,7 @@ from mlosd.jobs.backend import Ended, Started, Usage
 from mlosd.jobs.state import Running
 from mlosd.kernel import procfs
 from mlosd.kernel.cgroupfs import Account, Cgroup
-from mlosd.kernel.job_files import ExitRecord, StartedRecord, read_exit, read_started, was_claimed
+from mlosd.kernel.job_files import ExitRecord, StartedRecord, forget, read_exit, read_started, was_claimed
 
 # Linux 6.9; without it a signal reaches the main process only.
 PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
@@ -68,6 +68,15 @@ class Keepers:
         if started.boot_id == ids.boot_id() and started.cgroup:
             _kill_leftovers(started.cgroup)
         return None
+
+    def sweep(self, unfinished: Container[int]) -> None:
+        """Remove what is left of jobs whose end was recorded before the daemon died. A keeper that lives is left."""
+        for directory in self.directory.iterdir():
+            if not directory.name.isdigit() or int(directory.name) in unfinished:
+                continue
+            started = read_started(directory)
+            if started is None or procfs.starttime(started.keeper) != started.keeper_start:
+                forget(directory)
 
     def watch(self, keeper: int, ended: Callable[[], None]) -> None:
         """Call `ended` once, when the keeper is gone."""

@@ -175,7 +175,9 @@ class Runner:
 
     async def _adopt(self) -> None:
         """Find every job that an earlier daemon left: those that run, those that ended meanwhile, those that wait."""
-        for job, boot in list(self._table.restore()):
+        found = list(self._table.restore())
+        self._keepers.sweep({job.id for job, _ in found})
+        for job, boot in found:
             if process(job.state) or self._keepers.token(job.id):
                 self._ledger.hold(job, cpus=job.cpus, gpus=job.gpus)
                 await self._find(job, boot=boot)
