@@ -160,7 +160,7 @@ class Guest:
         """Put a file into the guest."""
         self.run(f"mkdir -p {shlex.quote(str(Path(path).parent))} && cat > {shlex.quote(path)}", stdin=content)
 
-    def eventually(self, command: str, *, timeout: float = 60.0) -> str:
+    def eventually(self, command: str, *, timeout: float = 120.0) -> str:
         """Run a command until it succeeds; what it then printed."""
         until = time.monotonic() + timeout
         while (ran := self.attempt(command)).rc != 0:

@@ -49,7 +49,7 @@ def test_a_job_that_ends_while_the_daemon_is_down_is_recorded_all_the_same(guest
 
 def test_a_foreground_job_outlives_the_daemon(guest: Guest) -> None:
     waiting = guest.begin(f"mlosctl run --name outlives -- bash -c '{WAIT}; echo end'", user="alice")
-    guest.eventually("mlosctl job list | grep -q outlives.*RUNNING", timeout=30)
+    guest.eventually("mlosctl job list --everyone --json | grep outlives | grep -q RUNNING")
     guest.run("systemctl restart mlosd.service; touch /tmp/go")
     # Whether mlosctl itself outlives it is mlosctl's affair; the command writes to its terminal in any case.
     assert "end" in waiting.result().stdout
@@ -62,7 +62,7 @@ def test_a_job_whose_keeper_is_killed_is_lost_and_none_of_it_runs_on(guest: Gues
     ended = jobs.done(guest, job["id"])
     assert ended["result"] == "lost"
     assert ended["reason"]
-    guest.eventually("! pgrep -f 'sleep 4444'")
+    guest.eventually("! pgrep -f '[s]leep 4444'")
     jobs.assert_nothing_left(guest, job["id"])
 
 
