@@ -31,16 +31,20 @@ def open_database(path: Path, **options: object) -> Database:
     return Database(path, **options)  # type: ignore[arg-type]
 
 
+def close(database: Database) -> None:
+    asyncio.run(database.close())
+
+
 def test_what_was_acknowledged_is_there_after_opening_again(tmp_path: Path) -> None:
     async def write() -> None:
         database = open_database(tmp_path / "mlosd.db")
         await database.write(insert)
-        database.close()
+        await database.close()
 
     asyncio.run(write())
     again = open_database(tmp_path / "mlosd.db")
     assert Projects(again).count() == 1
-    again.close()
+    close(again)
 
 
 def test_one_piece_of_work_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
@@ -59,7 +63,7 @@ def test_one_piece_of_work_that_fails_takes_no_other_with_it(tmp_path: Path) -> 
         )
         assert [type(result) for result in results] == [type(None), ValueError, type(None)]
         count = Projects(database).count()
-        database.close()
+        await database.close()
         return count
 
     assert asyncio.run(write()) == 2
@@ -78,7 +82,7 @@ def test_many_writes_share_few_commits(tmp_path: Path) -> None:
         database._writer.set_commit_hook(count)
         futures = [database.write(lambda c, n=str(n): insert(c, n)) for n in range(500)]  # type: ignore[misc]
         await asyncio.gather(*futures)
-        database.close()
+        await database.close()
         return commits
 
     assert asyncio.run(write()) < 100
@@ -100,7 +104,7 @@ def test_a_full_disk_refuses_the_write_and_keeps_what_was_there(tmp_path: Path) 
         database._writer.pragma("max_page_count", 1 << 30)
         await database.write(lambda c: insert(c, "after"))
         assert Projects(database).count() == 2
-        database.close()
+        await database.close()
 
     asyncio.run(write())
 
@@ -115,7 +119,7 @@ def test_an_old_database_opens_with_a_backup_beside_it(tmp_path: Path) -> None:
         "train.py",
         "data/flights.csv",
     }
-    database.close()
+    close(database)
     [backup] = tmp_path.glob("*.bak")
     with apsw.Connection(str(backup)) as copy:
         assert copy.pragma("user_version") == 1
@@ -123,18 +127,18 @@ def test_an_old_database_opens_with_a_backup_beside_it(tmp_path: Path) -> None:
 
 
 def test_the_program_before_this_one_still_works_on_the_new_schema(tmp_path: Path) -> None:
-    open_database(tmp_path / "mlosd.db").close()
+    close(open_database(tmp_path / "mlosd.db"))
 
     async def use() -> None:
         older = open_database(tmp_path / "mlosd.db", migrations=MIGRATIONS[:1])
         assert older.schema == MIGRATIONS[-1].version
         await older.write(insert)
-        older.close()
+        await older.close()
 
     asyncio.run(use())
     newer = open_database(tmp_path / "mlosd.db")
     assert Projects(newer).count() == 1
-    newer.close()
+    close(newer)
 
 
 def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
@@ -151,14 +155,14 @@ def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
     with apsw.Connection(str(path)) as connection:
         assert connection.pragma("user_version") == 1
         assert not list(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'"))
-    open_database(path).close()
+    close(open_database(path))
 
 
 def test_only_so_many_backups_are_kept(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"mlosd-schema1-2020010{number}T000000.bak").touch()
     path = Path(shutil.copy(OLD, tmp_path / "mlosd.db"))
-    open_database(path, keep_backups=2).close()
+    close(open_database(path, keep_backups=2))
     assert len(list(tmp_path.glob("*.bak"))) == 2
 
 
@@ -166,8 +170,8 @@ def test_a_state_that_is_in_use_is_refused_with_the_holder(tmp_path: Path) -> No
     first = open_database(tmp_path / "mlosd.db")
     with pytest.raises(StoreRefused, match=r"in use by another mlosd \(pid \d+\)"):
         open_database(tmp_path / "mlosd.db")
-    first.close()
-    open_database(tmp_path / "mlosd.db").close()
+    close(first)
+    close(open_database(tmp_path / "mlosd.db"))
 
 
 @pytest.mark.parametrize("fstype", ["nfs4", "cifs", "9p"])
@@ -190,7 +194,7 @@ def with_runs(path: Path, act: "Callable[[Runs], object]") -> None:
         result = act(Runs(database))
         if asyncio.iscoroutine(result):
             await result
-        database.close()
+        await database.close()
 
     asyncio.run(go())
 
@@ -198,7 +202,7 @@ def with_runs(path: Path, act: "Callable[[Runs], object]") -> None:
 def test_ids_of_runs_are_never_used_again(tmp_path: Path) -> None:
     async def fill(runs: Runs) -> None:
         for _ in range(3):
-            await runs.insert([records.new_row(job(runs.new_id()))])
+            await runs.insert([records.new_row(job(runs.new_id()))], first=lambda: None)
         await runs.forget_oldest(keep=0)
 
     def look(runs: Runs) -> None:
@@ -215,7 +219,7 @@ def test_the_oldest_finished_runs_are_forgotten_and_no_other(tmp_path: Path) -> 
     async def fill(runs: Runs) -> None:
         for id_ in range(1, 6):
             state = never_started("x") if id_ != 1 else job(1).state
-            await runs.insert([records.new_row(Job(id_, job(id_).request, 0.0, state))])
+            await runs.insert([records.new_row(Job(id_, job(id_).request, 0.0, state))], first=lambda: None)
         assert sorted(await runs.forget_oldest(keep=2)) == [2, 3]
         assert [run.id for run in runs.newest(limit=10)] == [5, 4, 1]
 

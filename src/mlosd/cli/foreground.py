@@ -43,6 +43,7 @@ class Attendance:
         self._job: dict[str, Any] | None = None
         self._control: Connection | None = None
         self._notice_at: float | None = None
+        self._early: list[Signal] = []
         self._interrupted_at = -AGAIN_SECONDS
         self._cancels = 0
         self._away = False
@@ -100,14 +101,15 @@ class Attendance:
             self._notice_at = None
         if self._job["state"] in {"RUNNING", "FROZEN"}:
             self._stdio.begin()
-        if first and self._interrupted_at > 0:
-            self._send(Signal.SIGINT)
+        if first:
+            for number in self._early:
+                self._send(number)
 
     def _notice(self) -> None:
         """Say why nothing happens yet, once."""
         if self._notice_at is not None and time.monotonic() >= self._notice_at and self._job is not None:
             self._notice_at = None
-            say.tell(f"job {self._job['id']} waits: {self._job.get('reason') or 'its turn has not come'}")
+            say.tell(outcome.waiting(self._job["id"], self._job.get("reason")))
 
     def _receive(self, number: Signal, signals: Signals) -> None:
         """A signal to this process is meant for the job."""
@@ -147,6 +149,7 @@ class Attendance:
     def _send(self, number: Signal) -> None:
         """Send it to the job; what would end a job that has not begun cancels it."""
         if self._job is None:
+            self._early.append(number)
             return
         try:
             self._ask("Signal", {"id": self._job["id"], "signal": int(number)}, f"get {number.name}")

@@ -58,16 +58,19 @@ def submit(address: Address, /, argv: tuple[str, ...], *, quiet: bool, stdin: bo
     show = printing.json_line if json else _print_id
     warn = _say_nothing if quiet or json else say.tell
     if not stdin:
-        _submitted(submission.one(address, request(argv, asking.asked(values))), show, warn)
+        answer = submission.one(address, request(argv, asking.asked(values)))
+        _submitted(answer, show, warn)
+        if answer.get("reason"):
+            warn(outcome.waiting(answer["id"], answer["reason"]))
         return 0
     code = 0
     commands = submission.command_lines(sys.stdin)
-    for words, answer in zip(commands, submission.many(address, commands, asking.asked(values)), strict=True):
-        if isinstance(answer, MlosError):
-            say.failed(f"{words[0]}: {answer.message}", answer.hint)
-            code = code or answer.exit_code
+    for words, reply in zip(commands, submission.many(address, commands, asking.asked(values)), strict=True):
+        if isinstance(reply, MlosError):
+            say.failed(f"{words[0]}: {reply.message}", reply.hint)
+            code = code or reply.exit_code
         else:
-            _submitted(answer, show, warn)
+            _submitted(reply, show, warn)
     return code
 
 

@@ -81,7 +81,7 @@ def cost(job: dict[str, Any]) -> list[Fact]:
         if value is None:
             facts.append((name, f"n/a{_why(job, about)}"))
         elif field.endswith("_us"):
-            facts.append((name, show_duration(value / MICROSECONDS) + _share(field, value, seconds)))
+            facts.append((name, _time(value) + _share(field, value, seconds)))
         else:
             facts.append((name, show_size(value)))
     if usage.get("oom_kills"):
@@ -114,6 +114,12 @@ def _who(job: dict[str, Any]) -> list[Fact]:
     if job.get("started_at") is not None:
         facts.append(("started", moment(job["started_at"])))
     return facts
+
+
+def _time(microseconds: int) -> str:
+    if microseconds < MICROSECONDS:
+        return f"{round(microseconds / 1000)}ms"
+    return show_duration(microseconds / MICROSECONDS)
 
 
 def _share(field: str, microseconds: int, seconds: float | None) -> str:

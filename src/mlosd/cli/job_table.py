@@ -16,7 +16,7 @@ def columns() -> list[Column]:
     """The columns, the most telling ones first; what is long may be cut."""
     return [
         Column("ID", align=">"),
-        Column("STATE", colour=colour),
+        Column("STATE", cut=True, colour=colour),
         Column("USER"),
         Column("ENV"),
         Column("CPUS", align=">"),

@@ -1,5 +1,6 @@
 """mlosctl: what people and scripts type to talk to mlosd. One module per noun, loaded when it is asked for."""
 
+import os
 import sys
 
 from mlosd import __version__
@@ -18,13 +19,15 @@ NOUNS = {
 
 def main() -> None:
     """The mlosctl command."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # Everything is flushed, and taking the interpreter apart would take a tenth of what a short job costs.
+    os._exit(code)
 
 
 def run(argv: list[str]) -> int:
     """Do what `argv` says; the exit code."""
     if argv == ["--version"]:
-        print(f"mlosctl {__version__}")
+        print(f"mlosctl {__version__}", flush=True)
         return 0
     from mlosd.cli import ending
 

@@ -35,19 +35,17 @@ def signal_name(number: int) -> str:
 
 
 def words(job: Mapping[str, Any]) -> str:
-    """One phrase: "ok", "failed with exit code 2", "killed by SIGKILL: out of memory"."""
-    result = str(job.get("result"))
-    text = {"oom": "out of memory", "timeout": "out of time"}.get(result, result)
-    if job.get("signal") is not None:
-        how = f"killed by {signal_name(int(job['signal']))}"
-        text = how if text in {"killed", "failed"} else f"{how}: {text}"
-    elif job.get("exit_code"):
-        text = f"{text} with exit code {job['exit_code']}"
-    reason = job.get("reason")
-    return f"{text} ({reason})" if reason else text
+    """One phrase: "ok", "failed: exit code 2", "killed: cancelled by ann"."""
+    return f"{job['result']}: {job['reason']}" if job.get("reason") else str(job["result"])
 
 
 def worth_saying(job: Mapping[str, Any]) -> bool:
     """Whether the end needs an explanation that the job's own output cannot have given."""
-    ran = job.get("exit_code") is not None or job.get("signal") is not None
-    return job.get("result") in {"oom", "timeout", "lost"} or (job.get("result") == "failed" and not ran)
+    return job["result"] not in {"ok", "failed"} or (job["result"] == "failed" and job.get("started_at") is None)
+
+
+def waiting(job: int, reason: str | None) -> str:
+    """Why a job waits, as a sentence."""
+    if reason is None:
+        return f"job {job} waits"
+    return f"job {job} {reason}" if reason.startswith("waits") else f"job {job} waits: {reason}"

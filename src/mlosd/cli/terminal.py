@@ -21,7 +21,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self._ours = termios.tcgetattr(0)
-        self._raw = False
+        self._begun = self._raw = False
         self._typed = b""
         self._open = True
         self._master, self._slave = os.openpty()
@@ -42,6 +42,7 @@ class Terminal:
 
     def begin(self) -> None:
         """Hand every key to the job from now on. Until then, and in the background, Ctrl-C is ours."""
+        self._begun = True
         if not self._raw and in_foreground():
             tty.setraw(0, termios.TCSANOW)
             self._raw = True
@@ -60,7 +61,9 @@ class Terminal:
             termios.tcsetwinsize(self._master, termios.tcgetwinsize(1))
 
     def interests(self) -> list[tuple[int, int]]:
-        """Our keyboard, unless the job is slow to read it, and the job's output."""
+        """Our keyboard, unless the job is slow to read it, and the job's output, once our terminal is ready for it."""
+        if not self._begun:
+            return []
         polled = [(self._master, select.POLLIN | (select.POLLOUT if self._typed else 0))]
         if self._raw and self._open and len(self._typed) < CHUNK:
             polled.append((0, select.POLLIN))
@@ -78,6 +81,7 @@ class Terminal:
 
     def finish(self) -> None:
         """Copy what the job wrote last, to the end of it or until whoever still has the terminal open is silent."""
+        self.begin()
         self._close_slave()
         deadline = time.monotonic() + DRAIN_SECONDS
         poll = select.poll()

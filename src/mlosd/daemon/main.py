@@ -77,7 +77,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     backend = choose(settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent)
     ledger = machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve_mib << 20)
     keepers, logs = Keepers(where.jobs), Logs(where.output)
-    table = JobTable(Runs(database), emit)
+    table = JobTable(Runs(database), logs, emit)
     runner = Runner(
         table=table,
         backend=backend,
@@ -136,7 +136,7 @@ async def live(house: House) -> None:
     finally:
         await server.close()
         await house.runner.close()
-        house.database.close()
+        await house.database.close()
 
 
 def arguments() -> argparse.Namespace:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from inotify_simple import INotify, flags
@@ -22,10 +22,14 @@ class Logs:
         """Where the output of a job is."""
         return self.directory / f"{id_}.log"
 
-    def create(self, id_: int) -> int:
-        """A new file's descriptor, for the job to write to."""
-        # O_APPEND: stdout and stderr share it, and children of the job inherit it.
-        return os.open(self.path(id_), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def create(self, ids: Iterable[int]) -> None:
+        """An empty file for each of these jobs. A job that is accepted has a place to write to."""
+        for id_ in ids:
+            os.close(os.open(f"{self.directory}/{id_}.log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def open(self, id_: int) -> int:
+        """The descriptor for the job to write to. O_APPEND: stdout and stderr share the file."""
+        return os.open(f"{self.directory}/{id_}.log", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def wake(self, id_: int) -> None:
         """The job has ended: let those who follow its output look again (IN_ATTRIB)."""

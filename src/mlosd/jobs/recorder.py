@@ -8,6 +8,7 @@ from mlosd.core import events
 from mlosd.core.errors import Refused
 from mlosd.jobs import records
 from mlosd.jobs.job import Job
+from mlosd.jobs.logs import Logs
 from mlosd.jobs.state import name
 from mlosd.store.runs import Runs
 
@@ -27,8 +28,9 @@ class Batch(Generic[K, V]):
 class Recorder:
     """What is noted while a write is under way goes into the next one, so that an fsync serves many jobs."""
 
-    def __init__(self, runs: Runs, emit: Callable[[events.Event], None]) -> None:
+    def __init__(self, runs: Runs, logs: Logs, emit: Callable[[events.Event], None]) -> None:
         self._runs = runs
+        self._logs = logs
         self._emit = emit
         self._inserts: Batch[int, Job] | None = None
         self._saves: Batch[int, Job] | None = None
@@ -36,7 +38,7 @@ class Recorder:
         self._saving = False
 
     async def insert(self, job: Job) -> None:
-        """Add the row of a new job; returns when it is durable. Raises Refused on a full disk."""
+        """Add the row and the output file of a new job; returns when it is durable. Raises Refused on a full disk."""
         if self._inserts is None:
             self._inserts = Batch()
             asyncio.get_running_loop().call_soon(self._flush_inserts)
@@ -66,10 +68,14 @@ class Recorder:
             self._spawn(self._insert(batch))
 
     async def _insert(self, batch: Batch[int, Job]) -> None:
+        queued = [job.id for job in batch.items.values() if not job.request.foreground]
         try:
-            await self._runs.insert([records.new_row(job) for job in batch.items.values()])
+            rows = [records.new_row(job) for job in batch.items.values()]
+            await self._runs.insert(rows, first=lambda: self._logs.create(queued))
         except Refused as e:
             batch.written.set_exception(e)
+        except OSError as e:
+            batch.written.set_exception(Refused(f"{e.filename}: {e.strerror}", hint="free some space, then ask again"))
         else:
             batch.written.set_result(None)
 

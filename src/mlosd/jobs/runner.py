@@ -137,7 +137,7 @@ class Runner:
             close(stdio)
 
     def _log(self, job: Job) -> Stdio:
-        output = self._logs.create(job.id)
+        output = self._logs.open(job.id)
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), output, os.dup(output)
 
     def _started(self, job: Job, started: Started) -> Job:

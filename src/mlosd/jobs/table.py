@@ -15,6 +15,7 @@ from mlosd.core.errors import NotFound
 from mlosd.jobs import records
 from mlosd.jobs.changes import Changes
 from mlosd.jobs.job import Job, Request, advance
+from mlosd.jobs.logs import Logs
 from mlosd.jobs.recorder import Recorder
 from mlosd.jobs.state import Done, Held, Queued, Starting, State, Stopping, name, process
 from mlosd.store.runs import Runs
@@ -23,12 +24,12 @@ from mlosd.store.runs import Runs
 class JobTable:
     """The jobs by id. `change` and `end` are the only ways in which a job's state moves on."""
 
-    def __init__(self, runs: Runs, emit: Callable[[events.Event], None]) -> None:
+    def __init__(self, runs: Runs, logs: Logs, emit: Callable[[events.Event], None]) -> None:
         self._runs = runs
         self._emit = emit
         self._changes = Changes()
         self._jobs: dict[int, Job] = {}
-        self._recorder = Recorder(runs, emit)
+        self._recorder = Recorder(runs, logs, emit)
         self._ending: dict[int, asyncio.Future[None]] = {}
 
     async def insert(self, request: Request, notes: tuple[str, ...], check: Callable[[Job], None]) -> Job:

@@ -155,6 +155,7 @@ def forget(jobdir: Path) -> None:
 
 
 _FILES = ("spec", "started", "exit")
+_LARGEST_RECORD = 1 << 16
 _NUMBERS = (
     "code",
     "signal",
@@ -192,9 +193,13 @@ def _records(spec: LaunchSpec) -> Iterator[str]:
 def _read(path: Path) -> dict[str, str]:
     """The `key=value` lines of a record. A key that comes again gains a line; "end" has no value."""
     try:
-        text = path.read_bytes().rstrip(b"\0").decode("utf-8", "surrogateescape")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return {}
+    try:
+        text = os.read(fd, _LARGEST_RECORD).rstrip(b"\0").decode("utf-8", "surrogateescape")
+    finally:
+        os.close(fd)
     fields: dict[str, str] = {}
     # What follows the last newline is half a line: still being written.
     for line in text.split("\n")[:-1]:

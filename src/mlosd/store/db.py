@@ -1,19 +1,20 @@
-"""The database: one thread that writes, in groups; one connection that reads what is committed.
+"""The database: one connection that writes, in groups; one that reads what is committed.
 
 Owns the file, its lock, its schema and the durability of a write. Must not own: what the rows mean.
 
-Every acknowledged write is on the disk: synchronous=FULL costs an fsync per commit, so the writer commits everything
-that is waiting at once. A SQLite that can lose a WAL on reset (3.7.0-3.51.2) is refused.
+Every acknowledged write is on the disk: synchronous=FULL costs an fsync per commit, so everything that waits is
+committed at once, in a thread that does nothing else. A SQLite that can lose a WAL on reset (3.7.0-3.51.2) is refused.
 """
 
 import asyncio
 import fcntl
 import os
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,13 +26,11 @@ from mlosd.kernel import mountinfo
 from mlosd.store.schema import APPLICATION_ID, MIGRATIONS, Migration
 
 T = TypeVar("T")
-Work = Callable[[apsw.Connection], Any]
 
 FIXED_SQLITE = (3, 51, 3)
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs", "fuse.sshfs", "fuse.s3fs"}
 )
-MOST_IN_ONE_COMMIT = 1000
 
 
 class Database:
@@ -56,73 +55,101 @@ class Database:
             except apsw.Error as e:
                 raise _refused(path, e) from e
             self._opened = opened.pop_all()
-        self._waiting: queue.SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = queue.SimpleQueue()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._write_forever, name="mlosd-store", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mlosd-store")
+        self._waiting: deque[_Write] = deque()
+        self._writing: asyncio.Task[None] | None = None
 
     def write(self, work: Callable[[apsw.Connection], T]) -> "asyncio.Future[T]":
-        """Run `work` in a transaction of the writer; done when it is on the disk.
+        """Run `work`, a few statements, in a transaction of the writer; done when it is on the disk.
 
         The future raises Refused on a full disk; what `work` raises itself undoes only its own writes.
         """
-        loop = self._loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._waiting.put((work, future))
-        return future
+        return self._queue(work, _Few)
+
+    def write_many(self, work: Callable[[apsw.Connection], T]) -> "asyncio.Future[T]":
+        """The same for work of many statements: a transaction of its own, away from the event loop."""
+        return self._queue(work, _Many)
 
     def read(self, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query over what is committed."""
         return list(self._reader.execute(sql, tuple(bindings)))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Finish what is waiting, checkpoint, let go of the lock."""
-        self._waiting.put(None)
-        self._thread.join()
+        if self._writing is not None:
+            await self._writing
+        self._thread.shutdown()
         self._opened.close()
 
-    def _write_forever(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch = [first]
-            while len(batch) < MOST_IN_ONE_COMMIT:
-                try:
-                    item = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    self._waiting.put(None)
-                    break
-                batch.append(item)
-            outcomes = self._commit([work for work, _ in batch])
-            self._tell([future for _, future in batch], outcomes)
+    def _queue(self, work: Callable[[apsw.Connection], T], kind: "type[_Write]") -> "asyncio.Future[T]":
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(kind(work, future))
+        if self._writing is None:
+            self._writing = loop.create_task(self._write_all())
+        return future
 
-    def _commit(self, batch: Sequence[Work]) -> list[tuple[Any, Exception | None]]:
-        """The result or the exception of each piece of work, once all of them are durable."""
+    async def _write_all(self) -> None:
+        # Let what happens in this turn of the loop into the first group.
+        await asyncio.sleep(0)
+        while self._waiting:
+            await self._commit(self._next_group())
+        self._writing = None
+
+    def _next_group(self) -> list["_Write"]:
+        """All that waits, up to the next piece of large work, which goes by itself."""
+        group = [self._waiting.popleft()]
+        while isinstance(group[0], _Few) and self._waiting and isinstance(self._waiting[0], _Few):
+            group.append(self._waiting.popleft())
+        return group
+
+    async def _commit(self, group: Sequence["_Write"]) -> None:
+        """Make a group durable, or each of it that can be."""
+        run = asyncio.get_running_loop().run_in_executor
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            outcomes = [(work(self._writer), None) for work in batch]
-            self._writer.execute("COMMIT")
+            if isinstance(group[0], _Many):
+                results = await run(self._thread, self._execute, group)
+            else:
+                # Statements here, the fsync there: a thread that ran them would fight us for the interpreter's lock.
+                results = self._execute(group)
+            await run(self._thread, self._writer.execute, "COMMIT")
         except Exception as e:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            if len(batch) > 1:
+            if len(group) > 1:
                 # One of them spoilt it for all: each by itself, then.
-                return [outcome for work in batch for outcome in self._commit([work])]
-            return [(None, _refused_write(self.path, e) if isinstance(e, apsw.Error) else e)]
-        return list(outcomes)
+                for one in group:
+                    await self._commit([one])
+            elif not group[0].future.cancelled():
+                group[0].future.set_exception(_refused_write(self.path, e) if isinstance(e, apsw.Error) else e)
+            return
+        for write, result in zip(group, results, strict=True):
+            if not write.future.cancelled():
+                write.future.set_result(result)
 
-    def _tell(self, futures: Sequence["asyncio.Future[Any]"], outcomes: Sequence[tuple[Any, Exception | None]]) -> None:
-        def settle() -> None:
-            for future, (result, error) in zip(futures, outcomes, strict=True):
-                if future.cancelled():
-                    continue
-                if error is None:
-                    future.set_result(result)
-                else:
-                    future.set_exception(error)
+    def _execute(self, group: Sequence["_Write"]) -> list[Any]:
+        self._writer.execute("BEGIN IMMEDIATE")
+        return [write.work(self._writer) for write in group]
 
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(settle)
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """Work for the writer, and who waits for it."""
+
+    work: Callable[[apsw.Connection], Any]
+    future: asyncio.Future[Any]
+
+
+class _Few(_Write):
+    """A few statements: many of these share a commit."""
+
+    __slots__ = ()
+
+
+class _Many(_Write):
+    """Many statements."""
+
+    __slots__ = ()
 
 
 def _refuse_old_sqlite() -> None:

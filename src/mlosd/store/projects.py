@@ -77,7 +77,7 @@ class Projects:
             for file in files:
                 _add_file(connection, project, file)
 
-        return self._database.write(work)
+        return self._database.write_many(work)
 
     def remove(self, id_: str) -> "asyncio.Future[None]":
         """Forget a project: its bindings end, its history stays for the runs that used it."""

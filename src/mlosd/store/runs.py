@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -42,11 +42,12 @@ class Runs:
         """The next id. An id whose insert failed is never used again."""
         return next(self._ids)
 
-    def insert(self, runs: Sequence[Run]) -> "asyncio.Future[None]":
-        """Add runs; done when they are durable."""
+    def insert(self, runs: Sequence[Run], *, first: Callable[[], None]) -> "asyncio.Future[None]":
+        """Add runs; done when they are durable. `first` is done before, in the same transaction."""
         rows = [_values(run) for run in runs]
 
         def work(connection: apsw.Connection) -> None:
+            first()
             connection.executemany(f"INSERT INTO run ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
         return self._database.write(work)
