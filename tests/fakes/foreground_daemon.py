@@ -14,7 +14,7 @@ from typing import Any
 
 JOB = {
     "id": 7, "name": "x", "user": "ann", "env": "dev", "class": "batch", "priority": 0, "argv": ["x"], "cwd": "/",
-    "submitted_at": 1.0, "limits": {}, "cpus": [], "gpus": [], "notes": [],
+    "submitted_at": 1.0, "started_at": 2.0, "limits": {}, "cpus": [], "gpus": [], "notes": [],
 }  # fmt: skip
 
 
@@ -116,6 +116,7 @@ class ForegroundDaemon:
             os.close(fd)
         yield _reply("RUNNING", pid=self.child.pid, continues=True)
         if self.hangs_up:
+            time.sleep(0.1)  # until the client has heard that it runs
             self.leave()
         yield self._done()
 

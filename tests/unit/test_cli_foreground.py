@@ -1,82 +1,16 @@
 """`mlosctl run`, seen from the terminal that it is typed on; the daemon is a stand-in."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from tests.fakes.foreground_daemon import ForegroundDaemon
-
-SIZE = (37, 91)
-PATIENCE = 10.0
-
-
-class Typist:
-    """A person at a terminal, who has typed `mlosctl run ...`."""
-
-    def __init__(self, socket: Path, *argv: str, stderr: int | None = None, shell: Sequence[str] = ()) -> None:
-        self.master, self.slave = os.openpty()
-        termios.tcsetwinsize(self.master, SIZE)
-        self.before = termios.tcgetattr(self.slave)
-        self.seen = b""
-        self.process = subprocess.Popen(
-            [
-                "setsid",
-                "--ctty",
-                *shell,
-                sys.executable,
-                "-m",
-                "mlosd.cli.main",
-                "--socket",
-                os.fspath(socket),
-                "run",
-                *argv,
-            ],
-            stdin=self.slave,
-            stdout=self.slave,
-            stderr=self.slave if stderr is None else stderr,
-        )
-
-    def type(self, text: str) -> None:
-        """Press keys."""
-        os.write(self.master, text.encode())
-
-    def sees(self, text: str) -> bool:
-        """Wait for `text` on the screen."""
-        deadline = time.monotonic() + PATIENCE
-        while text.encode() not in self.seen and (left := deadline - time.monotonic()) > 0:
-            if select.select([self.master], [], [], min(left, 0.1))[0]:
-                self.seen += os.read(self.master, 65536)
-        return text.encode() in self.seen
-
-    def ends(self) -> int:
-        """Wait for the prompt; the exit code."""
-        deadline = time.monotonic() + PATIENCE
-        while self.process.poll() is None and time.monotonic() < deadline:
-            if select.select([self.master], [], [], 0.02)[0]:
-                self.seen += os.read(self.master, 65536)
-        while select.select([self.master], [], [], 0)[0]:
-            self.seen += os.read(self.master, 65536)
-        return self.process.wait(timeout=0.1)
-
-    def is_as_before(self) -> bool:
-        """Whether the terminal is."""
-        return termios.tcgetattr(self.slave) == self.before
-
-    def close(self) -> None:
-        """Leave."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
-
+from tests.fakes.typist import PATIENCE, SIZE, Typist, until
 
 Types = Callable[..., Typist]
 
@@ -92,7 +26,7 @@ def types(tmp_path: Path) -> Iterator[Types]:
     typists: list[Typist] = []
 
     def start(*argv: str, stderr: int | None = None, shell: Sequence[str] = ()) -> Typist:
-        typists.append(Typist(tmp_path / "sock", *argv, stderr=stderr, shell=shell))
+        typists.append(Typist(tmp_path / "sock", "run", *argv, stderr=stderr, shell=shell))
         return typists[-1]
 
     yield start
@@ -109,13 +43,6 @@ def piped(daemon: ForegroundDaemon, *argv: str, **how: int) -> "subprocess.Popen
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def until(true: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(true())
 
 
 def test_the_job_has_a_terminal_of_the_same_size(daemon: ForegroundDaemon, types: Types) -> None:
@@ -223,7 +150,7 @@ def test_a_short_wait_is_not_worth_a_word(tmp_path: Path) -> None:
 def test_the_job_goes_on_without_the_daemon(tmp_path: Path, types: Types) -> None:
     with ForegroundDaemon(tmp_path / "sock", hangs_up=True) as daemon:
         typist = types("sh", "-c", "echo ready; read line; echo got $line; exit 5")
-        assert typist.sees("the daemon went away; job 7 goes on")
+        assert typist.sees("the daemon went away; job 7 goes on"), typist.seen
         typist.type("still here\n")
         assert typist.sees("got still here")
         daemon.listen()
