@@ -13,7 +13,8 @@ BEFORE = "/root/before-mlosd"
 # Every path that an installation could touch, but for what systemd and the journal write on their own.
 SNAPSHOT = (
     "find /usr/local /etc /var/lib /run/mlosd /run/systemd/system /run/systemd/transient "
-    "-not -path '*/private/*' -not -name '*-' -not -name '.*' -not -path '/var/lib/systemd/*' -not -path /run/systemd/transient 2>/dev/null | sort"
+    "-not -path '*/private/*' -not -name '*-' -not -name '.*' "
+    "-not -path '/var/lib/systemd/*' -not -path /run/systemd/transient 2>/dev/null | sort"
 )
 
 
