@@ -10,8 +10,8 @@ JOB: dict[str, Any] = {
     "id": 7, "name": "resnet", "user": "ann", "project": None, "env": "dev", "class": "training", "priority": 0,
     "argv": ["python", "train.py", "--note", "a b"], "cwd": "/home/ann", "state": "RUNNING", "reason": None,
     "result": None, "exit_code": None, "signal": None, "submitted_at": 100.0, "started_at": 110.0, "ended_at": None,
-    "pid": 42, "backend": "direct", "cgroup": "/x", "limits": {"cpus": 2, "memory": 8 << 30, "time": 7200}, "cpus": [0, 1, 2, 5],
-    "gpus": [], "usage": None, "notes": [],
+    "pid": 42, "backend": "direct", "cgroup": "/x", "limits": {"cpus": 2, "memory": 8 << 30, "time": 7200},
+    "cpus": [0, 1, 2, 5], "gpus": [], "usage": None, "notes": [],
 }  # fmt: skip
 
 

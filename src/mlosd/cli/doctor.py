@@ -18,5 +18,7 @@ from mlosd.cli.reach import Address
 def command(address: Address, arguments: tuple[str, ...], *, json: bool) -> None:
     """Say what works on this machine, what does not, and why. Needs no daemon."""
     flags = ["--json"] if json else []
+    if address.root:
+        flags += ["--root", address.root]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "mlosd.doctor", *flags, *arguments])
