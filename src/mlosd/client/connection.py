@@ -100,7 +100,8 @@ class Connection:
         data = encode_call(call)
         try:
             sent = socket.send_fds(self._sock, [data], list(fds)) if fds else 0
-            self._sock.sendall(data[sent:])
+            if sent < len(data):
+                self._sock.sendall(data[sent:])
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._last_word() from error
 
