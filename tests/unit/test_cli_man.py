@@ -6,29 +6,33 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlosd import __version__
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "man"
-PAGES = sorted([*FOLDER.glob("*.1"), *FOLDER.glob("*.8")])
+PAGES = sorted([*FOLDER.glob("*.1"), *FOLDER.glob("*.5"), *FOLDER.glob("*.8")])
 
 
-def generated() -> dict[str, str]:
-    """What docs/man/generate.py would write."""
-    spec = importlib.util.spec_from_file_location("generate", FOLDER / "generate.py")
+def generator(name: str) -> Any:
+    """A script of docs/man, as a module."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    pages: dict[str, str] = module.pages()
-    return pages
+    return module
 
 
 def test_the_committed_pages_are_those_of_the_command_tree() -> None:
     committed = {page.name: page.read_text() for page in FOLDER.glob("*.1")}
-    assert committed == generated(), "run: python docs/man/generate.py"
+    assert committed == generator("generate").pages(), "run: python docs/man/generate.py"
+
+
+def test_the_page_of_the_settings_is_that_of_the_shipped_file() -> None:
+    assert (FOLDER / "mlosd.toml.5").read_text() == generator("settings").page(), "run: python docs/man/settings.py"
 
 
 def test_the_page_of_the_daemon_is_of_this_version() -> None:
