@@ -1,178 +1,158 @@
-"""The demo's story: every command is run as shown, and every claim is checked. Exits with 1 when one does not hold."""
+"""What mlosd does for a training, told with real commands and their real output. Each step is checked.
 
-import contextlib
-import json
+Everything happens in one folder; at the end, at Ctrl-C and after a failure, nothing of it is left.
+"""
+
+import argparse
 import os
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from place import Broken, Place
+
 HERE = Path(__file__).resolve().parent
-PLACE = HERE.parent / ".demo"
-ROOT = PLACE / "mlosd"
-PROJECT = PLACE / "flights"
-BIN = Path(sys.executable).parent
-BOLD, DIM, PLAIN = ("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else ("", "", "")
-
-
-class Broken(Exception):
-    """The story is not what it says."""
-
-
-def tell(text: str) -> None:
-    """A sentence of the story."""
-    print(f"\n{BOLD}{text}{PLAIN}", flush=True)
-
-
-def check(holds: bool, claim: str) -> None:
-    """A claim of the story."""
-    if not holds:
-        raise Broken(claim)
-
-
-def mlosctl(*arguments: str, expect: int = 0) -> str:
-    """Run mlosctl as a user would type it, show what it prints, and return that."""
-    print(f"{DIM}$ mlosctl {shlex.join(arguments)}{PLAIN}", flush=True)
-    lines: list[str] = []
-    with subprocess.Popen(_command(*arguments), cwd=PROJECT, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        for line in running.stdout:
-            print(line, end="", flush=True)
-            lines.append(line)
-    check(running.returncode == expect, f"mlosctl {arguments[0]} exits with {expect}, not {running.returncode}")
-    return "".join(lines)
-
-
-def ask(*arguments: str) -> dict[str, object]:
-    """What mlosctl answers to a program."""
-    done = subprocess.run(_command(*arguments, "--json"), cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
-    answer: dict[str, object] = json.loads(done.stdout)
-    return answer
-
-
-def _command(*arguments: str) -> list[str]:
-    return [str(BIN / "mlosctl"), "--root", str(ROOT), *arguments]
-
-
-def start_daemon() -> "subprocess.Popen[bytes]":
-    """A daemon of our own; returns when it answers."""
-    log = (PLACE / "mlosd.log").open("ab")
-    daemon = subprocess.Popen([BIN / "mlosd", "--root", ROOT], stderr=log, stdin=subprocess.DEVNULL)
-    log.close()
-    deadline = time.monotonic() + 20
-    while subprocess.run(_command("status"), capture_output=True, check=False).returncode != 0:
-        if daemon.poll() is not None or time.monotonic() > deadline:
-            raise Broken(f"the daemon does not start: {(PLACE / 'mlosd.log').read_text().strip()[-500:]}")
-        time.sleep(0.05)
-    return daemon
-
-
-@contextlib.contextmanager
-def place() -> Iterator[None]:
-    """A folder for all of it, gone afterwards."""
-    shutil.rmtree(PLACE, ignore_errors=True)
-    PLACE.mkdir()
-    shutil.copytree(HERE / "flights", PROJECT)
-    try:
-        yield
-    finally:
-        shutil.rmtree(PLACE, ignore_errors=True)
-
-
-class Demo:
-    """Owns the daemon of the story, which is killed in the middle of it."""
-
-    def __init__(self) -> None:
-        self.daemon = start_daemon()
-
-    def end(self) -> None:
-        """No job and no daemon is left."""
-        with contextlib.suppress(Exception):
-            for job in subprocess.run(
-                _command("job", "list", "--json"), capture_output=True, text=True, check=True
-            ).stdout.splitlines():
-                for _ in range(2):
-                    subprocess.run(
-                        _command("job", "cancel", str(json.loads(job)["id"])), capture_output=True, check=False
-                    )
-                subprocess.run(_command("job", "wait", str(json.loads(job)["id"])), capture_output=True, check=False)
-        self.daemon.terminate()
-        self.daemon.wait()
-
-    def tell_it(self) -> None:
-        """The whole story."""
-        tell("1. A daemon of our own is running. It says what it cannot do on this machine:")
-        mlosctl("status")
-
-        tell("2. Real data: 336,776 flights of 2013. The script is an ordinary one; mlosd runs it in the foreground.")
-        mlosctl("run", "--name", "prepare", "--", sys.executable, "prepare.py")
-        mlosctl("project", "add", str(PROJECT))
-
-        tell("3. Training, in the foreground: the terminal, signals and the exit code are the command's own.")
-        mlosctl("run", "--project", "flights", "--", sys.executable, "train.py", "--trees", "45")
-        check((PROJECT / "models" / "flights.joblib").stat().st_size > 0, "the model was written")
-
-        tell("4. The same as a job: one CPU of its own, at most ten minutes. A second one has to wait, and says why.")
-        options = ["--project", "flights", "--cpus", "1", "--time", "10m"]
-        first = mlosctl("job", "submit", *options, "--name", "flights", "--", sys.executable, "train.py").split()[-1]
-        everything = str(len(os.sched_getaffinity(0)))
-        second = mlosctl("job", "submit", "--cpus", everything, "--name", "next", "--", "echo", "my turn").split()[-1]
-        time.sleep(6)
-        mlosctl("job", "list")
-        mlosctl("job", "logs", "--tail", "3", first)
-
-        tell("5. Now the daemon is killed with SIGKILL, in the middle of the training ...")
-        before = self._job(first)
-        check(before["state"] == "RUNNING", "the job runs")
-        self.daemon.send_signal(signal.SIGKILL)
-        self.daemon.wait()
-        print(f"{DIM}$ kill -9 {self.daemon.pid}{PLAIN}")
-        mlosctl("job", "list", expect=os.EX_TEMPFAIL)
-        time.sleep(1)
-
-        tell("   ... and started again. The job never noticed: the same process goes on.")
-        self.daemon = start_daemon()
-        mlosctl("job", "list")
-        after = self._job(first)
-        check((after["state"], after["pid"]) == ("RUNNING", before["pid"]), "the job kept its process")
-
-        tell("6. It ends, the next one gets its turn, and what it cost is on record.")
-        mlosctl("job", "logs", "--follow", first)
-        mlosctl("job", "wait", first, second)
-        mlosctl("job", "show", first)
-        mlosctl("job", "list", "--all")
-        done = self._job(first)
-        check((done["state"], done["result"], done["exit_code"]) == ("DONE", "ok", 0), "the job ended well")
-        check(self._job(second)["result"] == "ok", "the second job ended well")
-
-    def _job(self, id_: str) -> dict[str, object]:
-        return ask("job", "show", id_)
+COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+TRAINING, WAITING = 3, 4
 
 
 def main() -> int:
-    """Tell the story; whatever happens, leave nothing behind."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Tell the story; 0 when everything was as it says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--project", type=Path, default=HERE / "flights", help="with a prepare.py and a train.py")
+    parser.add_argument("--folder", type=Path, default=HERE.parent / ".demo", help="made, and removed")
+    options = parser.parse_args()
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
     began = time.monotonic()
+    place = Place(options.folder.resolve())
+    code = 1
     try:
-        with place():
-            demo = Demo()
-            try:
-                demo.tell_it()
-            finally:
-                demo.end()
-    except Broken as e:
-        print(f"\ndemo: the story does not hold: {e}", file=sys.stderr)
-        return 1
+        place.furnish(options.project)
+        tell(place)
+        code = 0
     except KeyboardInterrupt:
-        print("\ndemo: stopped; nothing is left", file=sys.stderr)
-        return 128 + signal.SIGINT
-    tell(f"All of it held, in {time.monotonic() - began:.0f} s. The daemon is stopped, and .demo/ is gone.")
-    return 0
+        sys.stderr.write("\ndemo: stopped; clearing away\n")
+        code = 130
+    except (Broken, OSError, subprocess.CalledProcessError) as e:
+        sys.stderr.write(f"\ndemo: {e}\n{place.last_words()}")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        place.clear_away()
+    except (Broken, OSError, subprocess.CalledProcessError) as e:
+        sys.stderr.write(f"demo: {e}\n")
+        code = code or 1
+    if code == 0:
+        chapter(
+            f"Done in {time.monotonic() - began:.0f} s. Nothing is left: no process, no cgroup, no {place.folder.name}/"
+        )
+    return code
+
+
+def tell(place: Place) -> None:
+    """The story."""
+    name = place.folder.name
+    chapter("A daemon of its own, with all its state in one folder")
+    shown(f"export MLOSD_ROOT=$PWD/{name}/mlosd")
+    shown(f"mlosd --root $MLOSD_ROOT 2> {name}/mlosd.log &")
+    daemon = place.start()
+    do("mlosctl status")
+    if os.getuid() != 0:
+        remark("You are not root, so this daemon serves you alone; it says above what it cannot do for you.")
+    do("mlosctl doctor | sed -n '/^In short/,$p'", may_fail=True)
+
+    chapter("A project: ordinary scripts that know nothing of mlosd")
+    shown(f"cd {name}/flights")
+    os.chdir(place.project)
+    do("python prepare.py")
+    do("cat mlos.toml")
+    do("mlosctl project add .")
+
+    chapter("A job here and now: its output, its terminal and its exit code are yours")
+    do("mlosctl run --cpus 1 -- python train.py --trees 60")
+    do("mlosctl run -- sh -c 'exit 3'; echo it ended with $?", contains="it ended with 3")
+
+    chapter("A job that waits for nobody, with limits; and one that has to wait for it")
+    do("mlosctl job submit --project flights --name flights --cpus 1 --memory 2G --time 10m -- python train.py")
+    all_cpus = len(os.sched_getaffinity(0))
+    do(f"mlosctl job submit --name look --cpus {all_cpus} -- ls -l models")
+    do("mlosctl job list")
+    follow("mlosctl job logs -f 3", lines=4)
+
+    chapter("The daemon dies; the training does not notice")
+    pid = place.job(TRAINING)["pid"]
+    do(f"kill -9 {daemon.pid}")
+    daemon.wait()
+    do("mlosctl job list", may_fail=True)
+    do(f"ps -o pid,etime,time,args -p {pid}", contains="train.py")
+    shown("mlosd --root $MLOSD_ROOT 2>> ../mlosd.log &")
+    place.start()
+    do("mlosctl job list")
+    do("mlosctl job show 3 | grep -wE 'Job|pid'", contains=str(pid))
+    require(place.job(TRAINING)["pid"] == pid, "the training has the pid that it had")
+
+    chapter("How it ended, and what it cost")
+    do("mlosctl job wait 3 4")
+    do("mlosctl job logs --tail 2 3")
+    do("mlosctl job show 3")
+    do("mlosctl job list --all")
+    for id_, ended in ((1, ("ok", 0)), (2, ("failed", 3)), (TRAINING, ("ok", 0)), (WAITING, ("ok", 0))):
+        job = place.job(id_)
+        require((job["result"], job["exit_code"]) == ended, f"job {id_} ended with {ended}, not {job['result']}")
+    require((place.project / "models").is_dir(), "the training has written its model")
+
+
+def do(command: str, *, contains: str = "", may_fail: bool = False) -> None:
+    """Show a command, run it, show what it prints. Raises Broken when it fails or says something else."""
+    shown(command)
+    if not contains:
+        code = subprocess.run(("sh", "-c", command), check=False).returncode
+    else:
+        ended = subprocess.run(("sh", "-c", command), stdout=subprocess.PIPE, text=True, check=False)
+        code = ended.returncode
+        say(ended.stdout.rstrip("\n"))
+        require(contains in ended.stdout, f"`{command}` prints {contains}")
+    require(code == 0 or may_fail, f"`{command}` ends with 0, not with {code}")
+
+
+def follow(command: str, *, lines: int) -> None:
+    """Show the first lines of a command that goes on, as somebody would who then presses Ctrl-C."""
+    shown(command)
+    with subprocess.Popen(command.split(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _, line in zip(range(lines), process.stdout, strict=False):
+            say(line.rstrip("\n"))
+        require(process.poll() is None, f"`{command}` goes on")
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    say("^C")
+
+
+def require(true: bool, what: str) -> None:
+    if not true:
+        raise Broken(f"not so: {what}")
+
+
+def chapter(text: str) -> None:
+    say(f"\n\033[1m# {text}\033[0m" if COLOUR else f"\n# {text}")
+
+
+def remark(text: str) -> None:
+    say(f"# {text}")
+
+
+def shown(command: str) -> None:
+    say(f"\033[36m$ {command}\033[0m" if COLOUR else f"$ {command}")
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
