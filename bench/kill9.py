@@ -30,18 +30,19 @@ def main() -> int:
         user = User(random.Random(SEED), root / "marks")
         user.marks.mkdir()
         for _ in range(CYCLES):
-            deadline = time.perf_counter() + user.chance.uniform(0.0, 0.15)
+            acts, pause = user.chance.randint(1, 15), user.chance.uniform(0.0, 0.01)
             # Dead in the middle of a call: whether it was accepted, nobody can know.
             with contextlib.suppress(Unreachable), daemon.connect(root) as connection:
-                while time.perf_counter() < deadline:
+                for _ in range(acts):
                     user.act(connection)
+                    time.sleep(pause)
             process.send_signal(signal.SIGKILL)
             process.wait()
             process = daemon.start(root)
         with daemon.connect(root) as connection:
-            for job in connection.call("io.mlosd.Jobs.List", {})["jobs"]:
-                if job["state"] in ("HELD", "FROZEN"):
-                    connection.call("io.mlosd.Jobs.Thaw", {"id": job["id"]})
+            for id_ in user.accepted:
+                if connection.call("io.mlosd.Jobs.Show", {"id": id_})["job"]["state"] in ("HELD", "FROZEN"):
+                    connection.call("io.mlosd.Jobs.Thaw", {"id": id_})
             while connection.call("io.mlosd.Daemon.Status", {})["jobs"]:
                 time.sleep(0.05)
             records = {id_: connection.call("io.mlosd.Jobs.Show", {"id": id_})["job"] for id_ in user.accepted}
