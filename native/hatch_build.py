@@ -24,9 +24,9 @@ SHARED = {
     "docs/man/*.5": "share/man/man5",
     "docs/man/*.7": "share/man/man7",
     "docs/man/*.8": "share/man/man8",
-    "build/completions/mlosctl.bash": "share/bash-completion/completions",
-    "build/completions/_mlosctl": "share/zsh/site-functions",
-    "build/completions/mlosctl.fish": "share/fish/vendor_completions.d",
+    "docs/completions/mlosctl.bash": "share/bash-completion/completions",
+    "docs/completions/_mlosctl": "share/zsh/site-functions",
+    "docs/completions/mlosctl.fish": "share/fish/vendor_completions.d",
 }
 
 

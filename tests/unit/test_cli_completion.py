@@ -64,3 +64,14 @@ def test_jobs_are_not_completed_without_a_daemon(
     assert main.run([]) == 0
     captured = capsys.readouterr()
     assert (captured.out.strip(), captured.err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("shell", "file"), [("bash", "mlosctl.bash"), ("zsh", "_mlosctl"), ("fish", "mlosctl.fish")], ids=lambda x: x
+)
+def test_the_scripts_that_are_installed_are_those_that_mlosctl_prints(
+    shell: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    committed = Path(__file__).resolve().parents[2] / "docs" / "completions" / file
+    assert main.run(["completion", shell]) == 0
+    assert committed.read_text() == capsys.readouterr().out, f"run: mlosctl completion {shell} > {committed}"

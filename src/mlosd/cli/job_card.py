@@ -63,10 +63,11 @@ def granted(job: dict[str, Any]) -> list[Fact]:
     facts = [
         ("CPUs", ranges(job["cpus"]) or "any"),
         ("GPUs", ", ".join(job["gpus"]) or "none"),
-        ("cgroup", job.get("cgroup") or f"none{_why(job, 'cgroup')}"),
         ("backend", job.get("backend") or "-"),
     ]
+    # Of a job that is over, both are gone.
     if job.get("pid") is not None and job["state"] != outcome.DONE:
+        facts.append(("cgroup", job.get("cgroup") or f"none{_why(job, 'cgroup')}"))
         facts.append(("pid", str(job["pid"])))
     return facts
 

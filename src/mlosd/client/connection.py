@@ -194,7 +194,9 @@ def _unreachable(path: StrPath, error: OSError) -> Unreachable:
                 hint="start mlosd (systemctl start mlosd), or say where it is: --root DIR, MLOSD_SOCKET=PATH",
             )
         case ConnectionRefusedError():
-            return Unreachable(f"nobody answers at {where}", hint="mlosd is not running: systemctl start mlosd, or mlosd --root DIR")
+            return Unreachable(
+                f"nobody answers at {where}", hint="mlosd is not running: systemctl start mlosd, or mlosd --root DIR"
+            )
         case PermissionError():
             return Unreachable(
                 f"you may not connect to {where}", hint="everybody should be able to: look at the folders on the way"
