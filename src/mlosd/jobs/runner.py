@@ -124,6 +124,9 @@ class Runner:
             self.finish(job, failed_launch(LaunchFailed("open the output file", e.errno or 0)))
             return
         try:
+            if job.cpus or job.gpus:
+                # A daemon that comes after us must know what is taken, however soon we die.
+                await self._table.remember(job)
             started = await self._backend.start(_launch(job, stdio))
         except LaunchFailed as e:
             self.finish(job, failed_launch(e))

@@ -6,7 +6,7 @@ Must not own: processes, capacity, or the decision what happens next.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -79,6 +79,10 @@ class JobTable:
         """The job, handed to the backend. Not recorded: the keeper's token is what tells after a crash."""
         job = self._jobs[job.id] = advance(job, Starting())
         return job
+
+    def remember(self, job: Job) -> Awaitable[None]:
+        """Record the job as it is, without telling anybody. Await it: then it is on the disk."""
+        return asyncio.shield(self._recorder.save(job))
 
     def change(self, job: Job, state: State) -> Job:
         """The job in its next state: told at once, on the disk soon."""
