@@ -13,14 +13,13 @@ from pathlib import Path
 from mlosd.core import data
 from mlosd.core.errors import Refused
 from mlosd.jobs.backend import AlreadyStarted, Launch, LaunchFailed, Started
+from mlosd.jobs.backends.spec import HIGH_PERCENT, KILL_WHOLE, launch_spec
 from mlosd.kernel import cgroup_tree, mountinfo
 from mlosd.kernel.cgroupfs import Cgroup
 from mlosd.kernel.job_files import Knob, LaunchSpec, claim, forget, read_started, was_claimed, write_spec
 from mlosd.kernel.shepherd import LaunchStepFailed, Shepherd, ShepherdLost
 
 CONTROLLERS = {"memory": "memory", "io_weight": "io"}
-# memory.high throttles and reclaims before memory.max kills: a job that grows slowly gets a warning, not a bullet.
-HIGH_PERCENT = 95
 
 
 class DirectBackend:
@@ -112,21 +111,10 @@ class DirectBackend:
         self._shepherd = None
 
     def _spec(self, launch: Launch) -> LaunchSpec:
-        return LaunchSpec(
-            id=str(launch.job),
-            argv=launch.argv,
-            environment=launch.environment,
-            cwd=launch.cwd,
-            uid=launch.uid,
-            gid=launch.gid,
-            groups=launch.groups,
-            umask=launch.umask,
-            terminal=launch.terminal,
-            cpus=launch.cpus,
-            grace=launch.grace,
-            cgroup=str(self._subtree / launch.env / f"job-{launch.job}") if self._subtree else None,
-            knobs=self._knobs(launch) if self._subtree else (),
-        )
+        if self._subtree is None:
+            return launch_spec(launch, cgroup=None, knobs=())
+        cgroup = self._subtree / launch.env / f"job-{launch.job}"
+        return launch_spec(launch, cgroup=str(cgroup), knobs=self._knobs(launch))
 
     def _knobs(self, launch: Launch) -> tuple[Knob, ...]:
         knobs = []
@@ -134,7 +122,7 @@ class DirectBackend:
             knobs += [
                 Knob("memory.max", str(launch.memory), required=True),
                 Knob("memory.high", str(launch.memory * HIGH_PERCENT // 100)),
-                Knob("memory.oom.group", "1"),
+                KILL_WHOLE,
             ]
         if launch.io_weight is not None and "io_weight" not in self._reasons:
             knobs.append(Knob("io.weight", f"default {launch.io_weight}"))

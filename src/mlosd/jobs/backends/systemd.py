@@ -16,16 +16,15 @@ from typing import Any
 from mlosd.core import data
 from mlosd.core.errors import Refused
 from mlosd.jobs.backend import AlreadyStarted, Launch, LaunchFailed, Started
+from mlosd.jobs.backends.spec import HIGH_PERCENT, KILL_WHOLE, launch_spec
 from mlosd.kernel import cgroup_tree, io_weight, mountinfo
 from mlosd.kernel.cgroupfs import Cgroup
-from mlosd.kernel.shepherd import Knob, LaunchSpec, claim, read_exit, read_started, was_claimed, write_spec
+from mlosd.kernel.shepherd import LaunchSpec, claim, read_exit, read_started, was_claimed, write_spec
 from mlosd.kernel.systemd1 import UNIT_EXISTS, Systemd, SystemdError, Unreachable, cpu_mask
 
 BOOTED = Path("/run/systemd/system")
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 NEEDED = {"memory": "memory", "io_weight": "io"}
-# memory.high throttles and reclaims before memory.max kills: a job that grows slowly gets a warning, not a bullet.
-HIGH_PERCENT = 95
 # What the keeper takes after the grace period: SIGKILL again and again for ten seconds, then its last record.
 STOP_MARGIN = 15.0
 START_SECONDS = 60.0
@@ -178,22 +177,7 @@ class SystemdBackend:
 
 
 def _spec(launch: Launch) -> LaunchSpec:
-    return LaunchSpec(
-        id=str(launch.job),
-        argv=launch.argv,
-        environment=launch.environment,
-        cwd=launch.cwd,
-        uid=launch.uid,
-        gid=launch.gid,
-        groups=launch.groups,
-        umask=launch.umask,
-        terminal=launch.terminal,
-        cpus=launch.cpus,
-        grace=launch.grace,
-        cgroup="self",
-        # Half a job computes nothing: when the kernel must kill one process of it, it kills them all.
-        knobs=(Knob("memory.oom.group", "1"),) if launch.memory is not None else (),
-    )
+    return launch_spec(launch, cgroup="self", knobs=(KILL_WHOLE,) if launch.memory is not None else ())
 
 
 def _controllers(mount: Path) -> frozenset[str]:
