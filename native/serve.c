@@ -131,26 +131,58 @@ static __attribute__((noreturn)) void become_keeper(int client, const struct mlo
     _exit(mlos_keeper_serve(id, jobdir));
 }
 
+static __attribute__((noreturn)) void start_job(int client, struct mlos_message *message)
+{
+    char *id, *jobdir;
+    if (message->length > 0 && mlos_message_parse(message, &id, &jobdir))
+        become_keeper(client, message, id, jobdir);
+    answer_failed(client, "?", "message", EBADMSG);
+    _exit(1);
+}
+
+static void refuse_job(int client, struct mlos_message *message, int error)
+{
+    char *id, *jobdir;
+    if (!mlos_message_receive(message, client) || message->length < 0)
+        return;
+    if (mlos_message_parse(message, &id, &jobdir))
+        answer_failed(client, id, "fork", error);
+    for (int i = 0; i < message->stream_count && i < MLOS_STREAMS; i++)
+        close(message->streams[i]);
+}
+
+// The child takes the message from the socket, and with it the streams: they are never ours, because close(2) may wait
+// for whoever is behind them, a connection that lingers or a file server that does not answer. Returns -errno too.
+static pid_t fork_receiver(int client, struct mlos_message *message)
+{
+    int taken[2];
+    if (pipe2(taken, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t pid = fork();
+    int error = errno;
+    if (pid == 0)
+        mlos_message_receive(message, client);
+    close(taken[1]); // the last one says that the next message is the first
+    char nothing;
+    while (pid > 0 && read(taken[0], &nothing, 1) < 0 && errno == EINTR)
+        continue;
+    close(taken[0]);
+    return pid < 0 ? -error : pid;
+}
+
 // Returns false when the client is gone.
 static bool serve_client(int client)
 {
     static struct mlos_message message;
-    if (!mlos_message_receive(&message, client))
-        return false;
-    if (message.length < 0)
-        return true;
-    char *id, *jobdir;
-    if (!mlos_message_parse(&message, &id, &jobdir)) {
-        answer_failed(client, "?", "message", EBADMSG);
-    } else {
-        pid_t pid = fork();
-        if (pid == 0)
-            become_keeper(client, &message, id, jobdir);
-        if (pid < 0)
-            answer_failed(client, id, "fork", errno);
-    }
-    for (int i = 0; i < message.stream_count && i < MLOS_STREAMS; i++)
-        close(message.streams[i]);
+    char first;
+    ssize_t length = recv(client, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (length <= 0)
+        return length < 0 && (errno == EAGAIN || errno == EINTR);
+    pid_t pid = fork_receiver(client, &message);
+    if (pid == 0)
+        start_job(client, &message);
+    if (pid < 0)
+        refuse_job(client, &message, -pid);
     return true;
 }
 

@@ -1,8 +1,11 @@
 """Jobs on their client's own descriptors."""
 
 import os
+import socket
+import struct
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -70,3 +73,49 @@ def test_the_output_of_a_foreground_job_is_not_kept(mlosd: Mlosd) -> None:
         *_, last = run(connection, "true", fds=(0, 1, 2))
     with pytest.raises(Exception, match="ran in the foreground"):
         mlosd.output(last["id"])
+
+
+def lingering() -> tuple[socket.socket, socket.socket]:
+    """A connection whose last close(2) waits for a reader that does not read, and that reader."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connected = socket.create_connection(server.getsockname())
+        reader, _ = server.accept()
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 15))
+    connected.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            connected.send(bytes(65536))
+    return connected, reader
+
+
+def seconds_to_answer(mlosd: Mlosd) -> float:
+    before = time.monotonic()
+    mlosd.call("io.mlosd.Daemon.Status")
+    return time.monotonic() - before
+
+
+def test_a_descriptor_that_is_slow_to_close_keeps_nobody_else_waiting(mlosd: Mlosd) -> None:
+    output, reader = lingering()
+    with reader, mlosd.connect() as connection:
+        replies = run(connection, "sleep", "0.2", fds=(0, output.fileno(), output.fileno()))
+        next(replies)
+        output.close()
+        before = time.monotonic()
+        for _ in replies:
+            seconds_to_answer(mlosd)
+        assert time.monotonic() - before < 5
+
+
+def test_a_descriptor_that_nobody_received_keeps_nobody_else_waiting(mlosd: Mlosd) -> None:
+    output, reader = lingering()
+    with reader:
+        connections = [socket.socket(socket.AF_UNIX) for _ in range(70)]
+        for connection in connections:
+            connection.connect(os.fspath(mlosd.socket))
+            with suppress(BrokenPipeError):  # more than one user may have: the last are turned away unread
+                socket.send_fds(connection, [b"{"], [output.fileno()])
+        output.close()
+        for connection in connections:
+            connection.close()
+        time.sleep(0.2)
+        assert seconds_to_answer(mlosd) < 5

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlosd.api.caller import Caller
 from mlosd.core.errors import BadRequest
+from mlosd.kernel.passed_fds import close_passed
 
 
 class CallContext:
@@ -54,9 +55,7 @@ class CallContext:
 
     def close(self) -> None:
         """Close what nobody took."""
-        for index, fd in enumerate(self._fds):
-            if index not in self._taken:
-                os.close(fd)
+        close_passed([fd for index, fd in enumerate(self._fds) if index not in self._taken])
         self._fds.clear()
         self._taken.clear()
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from mlosd.api.answering import Client, Service, answer
 from mlosd.api.call import CallContext
 from mlosd.api.caller import Caller
-from mlosd.api.inbox import Inbox, close_all
+from mlosd.api.inbox import Inbox
 from mlosd.api.outbox import Outbox
 from mlosd.api.pipeline import Pipeline, Place
 from mlosd.core.errors import BadMessage
+from mlosd.kernel.passed_fds import close_connection, close_passed
 from mlosd.wire.frames import Frame
 from mlosd.wire.message import Call, decode_call, encode_reply, reply_of
 
@@ -88,7 +89,7 @@ class Connection:
         try:
             call = decode_call(frame.data)
         except BadMessage as error:
-            close_all(frame.fds)
+            close_passed(frame.fds)
             self._refuse(error)
             return
         place = self._pipeline.open(len(frame.data))
@@ -206,7 +207,7 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
         self._outbox.close()
-        self._sock.close()
+        close_connection(self._sock)
         self._inbox.forget()
         self._end_streams()
         if not self._pipeline:

@@ -1,13 +1,13 @@
 """What one client has sent and nobody has begun to answer: whole messages, the beginning of one, descriptors."""
 
 import array
-import os
 import socket
 from collections import deque
 from collections.abc import Iterable
 
 from mlosd.api.limits import Limits
 from mlosd.core.errors import BadMessage
+from mlosd.kernel.passed_fds import close_passed
 from mlosd.wire.frames import Frame, Frames
 from mlosd.wire.message import LARGEST_CALL
 
@@ -62,9 +62,9 @@ class Inbox:
 
     def forget(self) -> None:
         """Drop everything that nobody took."""
-        close_all(self._frames.abandon())
+        close_passed(self._frames.abandon())
         for frame in self._waiting:
-            close_all(frame.fds)
+            close_passed(frame.fds)
         self._waiting.clear()
         self.begun_at = None
 
@@ -76,12 +76,6 @@ class Inbox:
 
     def _fds_waiting(self) -> int:
         return self._frames.fds_held + sum(len(frame.fds) for frame in self._waiting)
-
-
-def close_all(fds: Iterable[int]) -> None:
-    """Close descriptors that nobody wants."""
-    for fd in fds:
-        os.close(fd)
 
 
 def _descriptors(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:

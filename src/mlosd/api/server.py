@@ -12,6 +12,7 @@ from mlosd.api.caller import Caller
 from mlosd.api.connection import Connection
 from mlosd.core.errors import MlosError, Refused
 from mlosd.core.events import Failed
+from mlosd.kernel.passed_fds import close_connection
 from mlosd.wire.message import encode_reply, reply_of
 
 _AT_ONCE = 64
@@ -78,7 +79,7 @@ class Server:
                 _turn_away(connected, error)
             except OSError as error:
                 self._service.report(Failed("a client could not be identified", str(error)))
-                connected.close()
+                close_connection(connected)
 
     def _welcome(self, connected: socket.socket) -> None:
         caller = self._identify(connected)
@@ -126,4 +127,4 @@ def _turn_away(connected: socket.socket, error: MlosError) -> None:
     except OSError:
         pass  # gone already, or does not read: either way there is nobody to tell
     finally:
-        connected.close()
+        close_connection(connected)

@@ -23,6 +23,7 @@ from mlosd.jobs.outcome import failed_launch, lost, never_started, outcome
 from mlosd.jobs.queue import Queue
 from mlosd.jobs.state import Done, Held, Queued, Running, name, process
 from mlosd.jobs.table import JobTable
+from mlosd.kernel.passed_fds import close_passed
 
 LAST_WORDS = 3.0
 PRUNE_EVERY = 1000
@@ -118,8 +119,9 @@ class Runner:
             raise Refused(reason, hint="ask for less")
 
     async def _start(self, job: Job) -> None:
+        passed = self._stdio.pop(job.id, None)
         try:
-            stdio = self._stdio.pop(job.id, None) or self._log(job)
+            stdio = passed or self._log(job)
         except OSError as e:
             self.finish(job, failed_launch(LaunchFailed("open the output file", e.errno or 0)))
             return
@@ -137,7 +139,9 @@ class Runner:
         else:
             self._watch(self._started(job, started))
         finally:
-            close(stdio)
+            close(passed)
+            if not passed:
+                _close_ours(stdio)
 
     def _log(self, job: Job) -> Stdio:
         output = self._logs.open(job.id)
@@ -245,7 +249,11 @@ def _added(job: Job) -> dict[str, str]:
     return added
 
 
+def _close_ours(stdio: Stdio) -> None:
+    for fd in stdio:
+        os.close(fd)
+
+
 def close(stdio: Stdio | None) -> None:
     """Let go of the descriptors of a job that will not need them here any more."""
-    for fd in stdio or ():
-        os.close(fd)
+    close_passed(stdio or ())
