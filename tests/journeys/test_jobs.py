@@ -1,5 +1,6 @@
 """A job from submission to its recorded end, through the real daemon."""
 
+import base64
 import os
 import signal
 import time
@@ -214,3 +215,38 @@ def _wait_for_output(mlosd: Mlosd, id_: int, text: str) -> None:
     while mlosd.output(id_) != text:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_the_tail_of_a_huge_output_is_found_at_once(mlosd: Mlosd) -> None:
+    hole = mlosd.submit("sh", "-c", "truncate -s 1T /dev/stdout")
+    endless = mlosd.submit("sh", "-c", "head -c 80000000 /dev/zero | tr '\\0' x; echo; echo last")
+    for id_ in (hole, endless):
+        mlosd.wait(id_)
+    before = time.monotonic()
+    assert base64.b64decode(mlosd.call("io.mlosd.Jobs.Logs", id=endless, tail=1)["data"]) == b"last\n"
+    for parameters in ({"id": hole, "tail": 5}, {"id": hole}, {"id": endless}):
+        with pytest.raises(Refused, match="more than the 8 MiB that fit into one answer"):
+            mlosd.call("io.mlosd.Jobs.Logs", **parameters)
+    assert time.monotonic() - before < 2
+
+
+def test_a_job_that_never_stops_printing_can_be_looked_at(mlosd: Mlosd) -> None:
+    id_ = mlosd.submit("timeout", "6", "yes")
+    mlosd.wait(id_, "RUNNING")
+    before = time.monotonic()
+    with mlosd.connect() as connection:
+        for _ in connection.stream("io.mlosd.Jobs.Logs", {"id": id_}):
+            pass
+    assert time.monotonic() - before < 4
+    mlosd.call("io.mlosd.Jobs.Cancel", id=id_)
+
+
+def test_whoever_follows_an_output_that_was_deleted_hears_of_the_end(mlosd: Mlosd) -> None:
+    id_ = mlosd.submit("sh", "-c", "echo first; sleep 1; echo second")
+    mlosd.wait(id_, "RUNNING")
+    seen = b""
+    with mlosd.connect() as connection:
+        for reply in connection.stream("io.mlosd.Jobs.Logs", {"id": id_, "follow": True}):
+            seen += base64.b64decode(reply["data"])
+            Path(mlosd.root, "lib", "output", f"{id_}.log").unlink(missing_ok=True)
+    assert seen == b"first\nsecond\n"

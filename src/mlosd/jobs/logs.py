@@ -1,14 +1,18 @@
 """What queued jobs print: one file per job, read from any place in it and followed as it grows."""
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 from inotify_simple import INotify, flags
 
 CHUNK = 64 * 1024
+# A job can make its output as long as it likes, with no line in it: nobody else shall wait until the last are found.
+TAIL_REACHES = 32 << 20
+_WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Logs:
@@ -16,6 +20,7 @@ class Logs:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._followers: defaultdict[int, set[asyncio.Event]] = defaultdict(set)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, id_: int) -> Path:
@@ -25,53 +30,68 @@ class Logs:
     def create(self, ids: Iterable[int]) -> None:
         """An empty file for each of these jobs. A job that is accepted has a place to write to."""
         for id_ in ids:
-            os.close(os.open(f"{self.directory}/{id_}.log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(f"{self.directory}/{id_}.log", os.O_CREAT | _WRITE, 0o600))
 
     def open(self, id_: int) -> int:
         """The descriptor for the job to write to. O_APPEND: stdout and stderr share the file."""
-        return os.open(f"{self.directory}/{id_}.log", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        return os.open(f"{self.directory}/{id_}.log", os.O_APPEND | _WRITE)
 
     def wake(self, id_: int) -> None:
-        """The job has ended: let those who follow its output look again (IN_ATTRIB)."""
-        with contextlib.suppress(OSError):
-            os.utime(self.path(id_))
+        """The job has ended: let those who follow its output look again."""
+        for follower in self._followers.get(id_, ()):
+            follower.set()
 
     def remove(self, id_: int) -> None:
         """Forget a job's output."""
         self.path(id_).unlink(missing_ok=True)
 
     def read(self, id_: int, *, tail: int | None = None) -> "Reader | None":
-        """The output from its beginning, or its last `tail` lines; None when there is none."""
+        """The output from its beginning, or its last `tail` lines as far as TAIL_REACHES; None when there is none."""
         try:
-            fd = os.open(self.path(id_), os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self.path(id_), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             return None
         if tail is not None:
             os.lseek(fd, _last_lines(fd, tail), os.SEEK_SET)
-        return Reader(fd, self.path(id_))
+        return Reader(fd)
+
+    async def follow(self, id_: int, reader: "Reader", ended: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
+        """What the reader finds now, and what comes until the job has `ended`: `wake` says when to look again."""
+        grown = asyncio.Event()
+        self._followers[id_].add(grown)
+        try:
+            async with aclosing(reader.follow(grown, ended)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self._followers[id_].discard(grown)
+            if not self._followers[id_]:
+                del self._followers[id_]
 
 
 class Reader:
     """One reader's place in one file. Owns the descriptor."""
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._path = path
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._fd)
 
-    def chunk(self) -> bytes:
-        """What comes next, at most CHUNK bytes; empty at the end of what is there."""
-        return os.read(self._fd, CHUNK)
+    def rest(self) -> Iterator[bytes]:
+        """From here to what is its end now: a job may write as fast as we read."""
+        left = os.fstat(self._fd).st_size - os.lseek(self._fd, 0, os.SEEK_CUR)
+        while left > 0 and (chunk := os.read(self._fd, min(CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
 
-    async def follow(self, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """Chunk after chunk, waiting for more until the job has `ended`."""
+    async def follow(self, grown: asyncio.Event, ended: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
+        """Chunk after chunk, waiting for more until the job has `ended`. `grown` is set when there may be some."""
         loop = asyncio.get_running_loop()
-        grown = asyncio.Event()
         with INotify() as watch:
-            watch.add_watch(self._path, flags.MODIFY | flags.ATTRIB)
+            # The file itself: its name may be gone.
+            watch.add_watch(f"/proc/self/fd/{self._fd}", flags.MODIFY)
 
             def drain() -> None:
                 watch.read(timeout=0)
@@ -82,7 +102,7 @@ class Reader:
                 while True:
                     grown.clear()
                     over = ended()
-                    while chunk := self.chunk():
+                    while chunk := os.read(self._fd, CHUNK):
                         yield chunk
                     if over:
                         return
@@ -92,16 +112,26 @@ class Reader:
 
 
 def _last_lines(fd: int, count: int) -> int:
-    """Where the last `count` lines begin."""
-    end = os.fstat(fd).st_size
-    newlines, position = 0, end
-    while position > 0:
-        start = max(0, position - CHUNK)
+    """Where the last `count` lines begin, or the part of them that is not too far from the end."""
+    end = position = os.fstat(fd).st_size
+    if count <= 0:
+        return end
+    # The newline at the very end, if there is one, ends the last line: it is not between two.
+    wanted = count + (end > 0 and os.pread(fd, 1, end - 1) == b"\n")
+    furthest = max(0, end - TAIL_REACHES)
+    while position > furthest:
+        start = max(furthest, position - CHUNK)
         block = os.pread(fd, position - start, start)
-        for offset in range(len(block) - 1, -1, -1):
-            if block[offset] == 0x0A and start + offset != end - 1:
-                newlines += 1
-                if newlines == count:
-                    return start + offset + 1
+        found = block.count(b"\n")
+        if found >= wanted:
+            return start + _nth_last_newline(block, wanted) + 1
+        wanted -= found
         position = start
-    return 0 if count else end
+    return furthest
+
+
+def _nth_last_newline(block: bytes, count: int) -> int:
+    position = len(block)
+    for _ in range(count):
+        position = block.rindex(b"\n", 0, position)
+    return position

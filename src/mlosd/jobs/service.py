@@ -1,6 +1,7 @@
 """Jobs for callers: what they ask becomes a Request, what they may see becomes a view. Policy, no machinery."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -117,10 +118,12 @@ class JobService:
             return
         try:
             if follow:
-                async for chunk in reader.follow(lambda: isinstance(self._table.look(id_).state, Done)):
-                    yield chunk
+                grows = self._logs.follow(id_, reader, lambda: isinstance(self._table.look(id_).state, Done))
+                async with aclosing(grows) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
             else:
-                while chunk := reader.chunk():
+                for chunk in reader.rest():
                     yield chunk
         finally:
             reader.close()

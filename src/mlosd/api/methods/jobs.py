@@ -9,12 +9,14 @@ from typing import Any
 from mlosd.api.authz import Authority
 from mlosd.api.call import CallContext, Handler
 from mlosd.api.caller import Caller, user_name
+from mlosd.core.errors import Refused
 from mlosd.jobs.job import Owner
 from mlosd.jobs.service import JobService, MayTouch
 from mlosd.wire.standard_errors import ExpectedMore
 
 Parameters = dict[str, Any]
 MOST_LISTED = 1000
+MOST_OUTPUT = 8 << 20
 
 
 class Jobs:
@@ -83,7 +85,7 @@ class Jobs:
                     yield {"data": base64.b64encode(chunk).decode("ascii")}
                 yield {"data": ""}
             else:
-                yield {"data": base64.b64encode(b"".join([chunk async for chunk in chunks])).decode("ascii")}
+                yield {"data": base64.b64encode(await _at_once(chunks, parameters["id"])).decode("ascii")}
 
     async def wait(self, caller: Caller, parameters: Parameters, call: CallContext) -> AsyncGenerator[Parameters, None]:
         async with aclosing(self._service.follow(parameters["id"], self._mine(caller))) as changes:
@@ -106,6 +108,18 @@ class Jobs:
 
     def _mine(self, caller: Caller) -> MayTouch:
         return lambda owner: self._authority.may_touch(caller, owner)
+
+
+async def _at_once(chunks: AsyncGenerator[bytes, None], id_: int) -> bytes:
+    output = bytearray()
+    async for chunk in chunks:
+        output += chunk
+        if len(output) > MOST_OUTPUT:
+            raise Refused(
+                f"job {id_} printed more than the {MOST_OUTPUT >> 20} MiB that fit into one answer",
+                hint='call with "more", or ask for its tail',
+            )
+    return bytes(output)
 
 
 def _owner(caller: Caller) -> Owner:
