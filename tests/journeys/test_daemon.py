@@ -77,3 +77,22 @@ def test_events_are_streamed_to_who_watches(mlosd: Mlosd) -> None:
         seen = [next(events)["event"] for _ in range(2)]
     assert [event["event"] for event in seen] == ["JobChanged", "JobChanged"]
     assert [event["fields"]["MLOSD_STATE"] for event in seen] == ["RUNNING", "DONE"]
+
+
+@pytest.mark.parametrize("name", ["", "lib", "run", "lib/output", "run/jobs"])
+def test_a_directory_that_others_can_write_is_refused_untouched(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "root"
+    (root / "lib").mkdir(parents=True)
+    (root / name).mkdir(parents=True, exist_ok=True)
+    (root / name).chmod(0o1777 if name else 0o777)
+    before = sorted(root.rglob("*"))
+    refused = start(root)
+    assert refused.returncode == 69
+    assert refused.stderr.startswith(f"mlosd: {root / name} can be written by others\n")
+    assert sorted(root.rglob("*")) == before
+
+
+def test_what_jobs_were_given_is_for_nobody_else_to_read(tmp_path: Path) -> None:
+    (tmp_path / "root" / "lib").mkdir(parents=True, mode=0o755)
+    with Mlosd(tmp_path / "root") as mlosd:
+        assert (mlosd.root / "lib").stat().st_mode & 0o777 == 0o700

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,3 +99,25 @@ def test_a_directory_of_another_user_is_no_project_whether_it_is_there_or_not(ml
     assert own["project"]["name"] == "bob"
     assert call(mlosd, ANN, "io.mlosd.Projects.Show", project="bob")["error"] == "NotFound"
     assert call(mlosd, ANN, "io.mlosd.Projects.List")["projects"] == []
+
+
+@pytest.mark.parametrize("name", ["", "lib", "run"])
+def test_a_state_directory_of_another_user_is_refused_untouched(tmp_path: Path, name: str) -> None:
+    (tmp_path / "root" / name).mkdir(parents=True)
+    os.chown(tmp_path / "root" / name, ANN, ANN)
+    command = [sys.executable, "-m", "mlosd.daemon.main", "--root", str(tmp_path / "root")]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert refused.returncode == 69
+    assert refused.stderr.startswith(f"mlosd: {tmp_path / 'root' / name} belongs to another user\n")
+    assert [str(path.relative_to(tmp_path / "root")) for path in (tmp_path / "root").iterdir()] == [name][: bool(name)]
+
+
+def test_a_link_of_another_user_to_a_directory_of_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir(mode=0o755)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "run").symlink_to(tmp_path / "etc")
+    os.chown(tmp_path / "root" / "run", ANN, ANN, follow_symlinks=False)
+    command = [sys.executable, "-m", "mlosd.daemon.main", "--root", str(tmp_path / "root")]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert refused.returncode == 69
+    assert list((tmp_path / "etc").iterdir()) == []
