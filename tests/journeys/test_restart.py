@@ -1,5 +1,6 @@
 """Jobs outlive the daemon: it may be stopped, killed or started again at any moment."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -113,3 +114,23 @@ def _pidfd(pid: int) -> int:
     import os
 
     return os.pidfd_open(pid)
+
+
+def test_a_job_whose_keeper_is_killed_is_lost_whole(mlosd: Mlosd) -> None:
+    id_ = mlosd.submit("sh", "-c", "setsid sleep 600 & echo $!; exec sleep 600")
+    running = mlosd.wait(id_, "RUNNING")
+    while not mlosd.output(id_):
+        time.sleep(0.01)
+    pids = (running["pid"], int(mlosd.output(id_)))
+    keeper = int(Path(f"/proc/{running['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(keeper, signal.SIGKILL)
+    job = mlosd.wait(id_)
+    assert (job["result"], job["reason"]) == ("lost", "its keeper was killed; nobody saw the end")
+    deadline = time.monotonic() + 5
+    # Without a cgroup whoever left the process group cannot be found any more.
+    while any(Path(f"/proc/{pid}").exists() for pid in pids[: 2 if running["cgroup"] else 1]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    while running["cgroup"] and Path(running["cgroup"]).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

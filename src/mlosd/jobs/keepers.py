@@ -65,9 +65,21 @@ class Keepers:
         # It may have written its last word between our two looks.
         if ended := self.end(id_):
             return ended
-        if started.boot_id == ids.boot_id() and started.cgroup:
-            _kill_leftovers(started.cgroup)
+        self.end_leftovers(id_)
         return None
+
+    def end_leftovers(self, id_: int) -> None:
+        """A keeper that was killed leaves its job without one: PID 1 would end such a service, and so do we."""
+        started = read_started(self.directory / str(id_))
+        if started is None or started.boot_id != ids.boot_id():
+            return
+        if started.cgroup is not None:
+            with contextlib.suppress(OSError), Cgroup.open(started.cgroup) as left:
+                left.kill()
+        elif procfs.starttime(started.pid) == started.pid_start:
+            # Without a cgroup its process group is all that is sure to be the job's.
+            with contextlib.suppress(OSError):
+                os.killpg(started.pid, signal.SIGKILL)
 
     def sweep(self, unfinished: Container[int]) -> None:
         """Remove what is left of jobs whose end was recorded before the daemon died. A keeper that lives is left."""
@@ -211,9 +223,3 @@ def _notes(record: ExitRecord) -> tuple[str, ...]:
 
 def _launch_error(record: ExitRecord) -> str:
     return f"could not start: {record.error_step}: {os.strerror(record.error_errno or 0)}"
-
-
-def _kill_leftovers(cgroup: Path) -> None:
-    """A keeper that was killed leaves its job without one: PID 1 would end such a service, and so do we."""
-    with contextlib.suppress(OSError), Cgroup.open(cgroup) as left:
-        left.kill()

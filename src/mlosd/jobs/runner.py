@@ -164,6 +164,7 @@ class Runner:
     def _ended(self, id_: int) -> None:
         job, ended = self._table.get(id_), self._keepers.end(id_)
         if ended is None:
+            self._keepers.end_leftovers(id_)
             self.finish(job, lost(job, "its keeper was killed; nobody saw the end"))
         else:
             self.finish(self._table.amend(job, notes=(*job.notes, *ended.notes)), outcome(job, ended))

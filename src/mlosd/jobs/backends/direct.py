@@ -3,6 +3,7 @@
 Owns the subtree `<parent>/<name>/<env>/job-<id>`. Must not own: any other cgroup; the parent's own files are only read.
 """
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -14,11 +15,12 @@ from mlosd.core import data
 from mlosd.core.errors import Refused
 from mlosd.jobs.backend import AlreadyStarted, Launch, LaunchFailed, Started
 from mlosd.jobs.backends.spec import HIGH_PERCENT, KILL_WHOLE, launch_spec
-from mlosd.kernel import cgroup_tree, mountinfo
+from mlosd.kernel import cgroup_tree, cgroupfs, mountinfo
 from mlosd.kernel.cgroupfs import Cgroup
 from mlosd.kernel.job_files import Knob, LaunchSpec, claim, forget, read_started, was_claimed, write_spec
 from mlosd.kernel.shepherd import LaunchStepFailed, Shepherd, ShepherdLost
 
+PATIENCE, LOOK_EVERY = 100, 0.02
 CONTROLLERS = {"memory": "memory", "io_weight": "io"}
 
 
@@ -98,8 +100,10 @@ class DirectBackend:
         raise LaunchFailed("the shepherd goes away", 0)
 
     async def forget(self, job: int) -> None:
-        """Remove the job's directory; the keeper has removed its cgroup."""
+        """Remove the job's directory, and its cgroup if the keeper was killed before it could."""
         forget(self._jobs / str(job))
+        for env in self._environments if self._subtree else ():
+            await _clear_away(f"{self._subtree}/{env}/job-{job}")
 
     async def _connect(self) -> Shepherd:
         self._shepherd = await Shepherd.connect(
@@ -184,6 +188,19 @@ def _enable(directory: Path) -> frozenset[str]:
                 if e.errno not in (errno.ENOENT, errno.EBUSY, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES):
                     raise
         return cgroup.enabled()
+
+
+async def _clear_away(cgroup: str) -> None:
+    """Kill what is in a cgroup and remove it; what a disk or a driver holds is left."""
+    for _ in range(PATIENCE):
+        if not os.path.isdir(cgroup):  # noqa: PTH112 - four times per job: no objects for a name
+            return
+        with contextlib.suppress(OSError):
+            with Cgroup.open(Path(cgroup)) as left:
+                left.kill()
+            cgroupfs.remove(Path(cgroup))
+            return
+        await asyncio.sleep(LOOK_EVERY)
 
 
 def _remove_if_empty(directory: Path) -> None:
