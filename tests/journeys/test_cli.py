@@ -217,3 +217,36 @@ def _readable(process: "subprocess.Popen[str]") -> bool:
 
     assert process.stdout is not None
     return bool(select.select([process.stdout], [], [], 0.1)[0])
+
+
+def shell(mlosd: Mlosd, script: str) -> Ended:
+    """A script in which $M is mlosctl."""
+    environment = {**os.environ, "M": f"{sys.executable} -m mlosd.cli.main --root {mlosd.root}"}
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_job_has_no_stream_that_its_caller_had_closed(mlosd: Mlosd, closed: str) -> None:
+    look = "for fd in 0 1 2; do readlink /proc/self/fd/$fd; done"
+    streams = shell(mlosd, f"$M run -- sh -c '({look}) >{mlosd.root}/streams' {closed}")
+    assert streams.returncode == 0
+    names = (mlosd.root / "streams").read_text().split()
+    for fd, name in ((0, "<&-"), (2, "2>&-")):
+        if name in closed:
+            assert names[fd] == "/dev/null"
+
+
+def test_closed_streams_read_and_write_as_closed_ones(mlosd: Mlosd) -> None:
+    bare, ours = shell(mlosd, "cat <&-"), shell(mlosd, "$M run cat <&-")
+    assert ours.returncode == bare.returncode == 1
+    assert ours.stderr == "cat: -: Bad file descriptor\n" == bare.stderr.splitlines(keepends=True)[0]
+    for verb in ("--version", "status", "job list --json", "--help"):
+        ended = shell(mlosd, f"$M {verb} >&-")
+        assert (ended.returncode, ended.stderr) == (os.EX_OSERR, "mlosctl: Bad file descriptor\n"), verb
+    assert shell(mlosd, "$M nonsense 2>&-").returncode == os.EX_USAGE
+
+
+@pytest.mark.parametrize("verb", ["--version", "status", "--help", "run --help"])
+def test_a_full_disk_is_told_in_one_line(mlosd: Mlosd, verb: str) -> None:
+    ended = shell(mlosd, f"$M {verb} >/dev/full")
+    assert (ended.returncode, ended.stderr) == (os.EX_OSERR, "mlosctl: No space left on device\n")

@@ -28,7 +28,8 @@ def of(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return BROKEN_PIPE
     except OSError as error:
-        say.failed(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        what = error.strerror or str(error)
+        say.failed(f"{error.filename}: {what}" if error.filename else what)
         return os.EX_OSERR
     except Exception as error:
         if os.environ.get(TRACEBACK):

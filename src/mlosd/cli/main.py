@@ -19,6 +19,7 @@ NOUNS = {
 
 def main() -> None:
     """The mlosctl command."""
+    _open_what_is_closed()
     code = run(sys.argv[1:])
     # Everything is flushed, and taking the interpreter apart would take a tenth of what a short job costs.
     os._exit(code)
@@ -26,15 +27,29 @@ def main() -> None:
 
 def run(argv: list[str]) -> int:
     """Do what `argv` says; the exit code."""
-    if argv == ["--version"]:
-        print(f"mlosctl {__version__}", flush=True)
-        return 0
     from mlosd.cli import ending
 
     return ending.of(lambda: _act(argv))
 
 
+def _open_what_is_closed() -> None:
+    """After `mlosctl ... <&-`: or the next descriptor, one of our own, would be a stream of ours and of the job.
+
+    They are open the wrong way round, so that who uses one hears EBADF, as if it were closed.
+    """
+    for fd, wrong_way in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, wrong_way)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
 def _act(argv: list[str]) -> int:
+    if argv == ["--version"]:
+        print(f"mlosctl {__version__}")
+        return 0
     from mlosd.cli import quick
 
     if (work := quick.understood(argv)) is not None:

@@ -1,5 +1,6 @@
 """What mlosctl says to the person, on stderr: it never mixes with what a program reads from stdout."""
 
+import contextlib
 import os
 import sys
 
@@ -22,5 +23,7 @@ def failed(message: str, hint: str | None = None) -> None:
 
 def _write(line: str) -> None:
     # "\r\n": the terminal may be in raw mode, with the cursor anywhere; harmless where it is not.
-    sys.stderr.write(line + ("\r\n" if os.isatty(2) else "\n"))
-    sys.stderr.flush()
+    # Nobody to hear it: the exit code still tells.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(line + ("\r\n" if os.isatty(2) else "\n"))
+        sys.stderr.flush()
