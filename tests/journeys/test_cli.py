@@ -240,7 +240,7 @@ def test_closed_streams_read_and_write_as_closed_ones(mlosd: Mlosd) -> None:
     bare, ours = shell(mlosd, "cat <&-"), shell(mlosd, "$M run cat <&-")
     assert ours.returncode == bare.returncode == 1
     assert ours.stderr == "cat: -: Bad file descriptor\n" == bare.stderr.splitlines(keepends=True)[0]
-    for verb in ("--version", "status", "job list --json", "--help"):
+    for verb in ("--version", "status", "job list --all --json", "--help"):
         ended = shell(mlosd, f"$M {verb} >&-")
         assert (ended.returncode, ended.stderr) == (os.EX_OSERR, "mlosctl: Bad file descriptor\n"), verb
     assert shell(mlosd, "$M nonsense 2>&-").returncode == os.EX_USAGE
