@@ -91,3 +91,30 @@ def test_links_and_fifos_below_the_root_are_left_alone(mlosd: Mlosd, project: Pa
     (project / "data/link.csv").symlink_to("/etc/passwd")
     os.mkfifo(project / "data/fifo.csv")
     assert mlosd.call("io.mlosd.Projects.Add", path=str(project))["project"]["resources"]["dataset"] == 2
+
+
+def test_files_may_have_names_of_any_bytes(mlosd: Mlosd, project: Path) -> None:
+    (project / "data" / os.fsdecode(b"caf\xe9.csv")).write_text("x\n")
+    mlosd.call("io.mlosd.Projects.Add", path=str(project))
+    resources = mlosd.call("io.mlosd.Projects.Show", project="flights")["resources"]
+    assert ("data/caf\udce9.csv", True) in [(resource["path"], resource["present"]) for resource in resources]
+
+
+def test_a_root_may_have_a_name_of_any_bytes_but_the_project_may_not(mlosd: Mlosd, tmp_path: Path) -> None:
+    root = tmp_path.resolve() / os.fsdecode(b"caf\xe9")
+    root.mkdir()
+    with pytest.raises(BadRequest, match="a project's name is UTF-8"):
+        mlosd.call("io.mlosd.Projects.Add", path=str(root))
+    assert mlosd.call("io.mlosd.Projects.Add", path=str(root), name="cafe")["project"]["root"] == str(root)
+    with pytest.raises(NotFound):
+        mlosd.call("io.mlosd.Projects.Show", project=root.name)
+    with pytest.raises(NotFound):
+        mlosd.submit("true", project=root.name)
+
+
+def test_what_a_link_leads_to_is_not_told(mlosd: Mlosd, project: Path) -> None:
+    mlosd.call("io.mlosd.Projects.Add", path=str(project))
+    elsewhere = project.with_name("elsewhere")
+    project.rename(elsewhere)
+    project.symlink_to(elsewhere)
+    assert not any(r["present"] for r in mlosd.call("io.mlosd.Projects.Show", project="flights")["resources"])

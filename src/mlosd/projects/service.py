@@ -61,6 +61,8 @@ class ProjectService:
         finally:
             os.close(root)
         name = name or declared.name or path.name
+        if not _is_text(name):
+            raise BadRequest(f"a project's name is UTF-8, which {name!r} is not", hint="give it another with --name")
         project = ProjectRow(new_id(), name, os.fspath(path), status.st_uid, declared.environment, time.time())
         await self._projects.add(project, result.found)
         self._emit(events.ProjectChanged(project.name, f"added, {len(result.found)} resources"))
@@ -84,7 +86,8 @@ class ProjectService:
 
     def find(self, name_or_id: str, may_touch: MayTouch) -> ProjectRow:
         """The project, if it is the caller's. Raises NotFound with the same words if it is another's."""
-        mine = [project for project in self._projects.named(name_or_id) if may_touch(project.owner)]
+        named = self._projects.named(name_or_id) if _is_text(name_or_id) else []
+        mine = [project for project in named if may_touch(project.owner)]
         if not mine:
             raise NotFound(f"there is no project {name_or_id!r} of yours", hint="mlosctl project list")
         if len(mine) > 1:
@@ -109,6 +112,10 @@ class ProjectService:
         }
 
 
+def _is_text(name: str) -> bool:
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def _resource(root: Path, row: ResourceRow) -> View:
     return {
         "id": row.id,
@@ -118,5 +125,5 @@ def _resource(root: Path, row: ResourceRow) -> View:
         "handle": FileHandle(row.handle_type, row.handle).hex,
         "inode": row.inode,
         "size": row.size,
-        "present": (root / row.path).exists(),
+        "present": survey.is_there(root / row.path),
     }

@@ -58,6 +58,15 @@ def open_root(path: Path, *, uid: int, anybody: bool) -> int:
     return root
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file that was found once still has its name. Not through a link: that may lead anywhere by now."""
+    try:
+        os.close(openat2(path, os.O_PATH, resolve=RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS))
+    except OSError:
+        return False
+    return True
+
+
 def read_project_file(root: int) -> bytes | None:
     """The text of mlos.toml in the root; None when there is none."""
     try:

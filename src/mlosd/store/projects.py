@@ -1,6 +1,11 @@
-"""Projects in the metadata table: resource <- binding <- object <- version."""
+"""Projects in the metadata table: resource <- binding <- object <- version.
+
+Paths are whatever bytes the file system has: they are cast on their way in and out, because SQLite takes any text but
+apsw UTF-8 only.
+"""
 
 import asyncio
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,8 +74,16 @@ class Projects:
         def work(connection: apsw.Connection) -> None:
             try:
                 connection.execute(
-                    "INSERT INTO project (id, name, root, owner, environment, added_at) VALUES (?,?,?,?,?,?)",
-                    (project.id, project.name, project.root, project.owner, project.environment, project.added_at),
+                    "INSERT INTO project (id, name, root, owner, environment, added_at)"
+                    " VALUES (?,?,CAST(? AS TEXT),?,?,?)",
+                    (
+                        project.id,
+                        project.name,
+                        os.fsencode(project.root),
+                        project.owner,
+                        project.environment,
+                        project.added_at,
+                    ),
                 )
             except apsw.ConstraintError as e:
                 raise Refused(f"you have a project {project.name} already", hint="choose another --name") from e
@@ -112,28 +125,29 @@ class Projects:
     def resources(self, id_: str) -> list[ResourceRow]:
         """The resources of a project and what they are bound to, by path."""
         rows = self._database.read(
-            "SELECT r.id, r.role, r.path, o.filesystem, o.handle_type, o.handle, o.inode,"
+            "SELECT r.id, r.role, CAST(r.path AS BLOB), o.filesystem, o.handle_type, o.handle, o.inode,"
             " (SELECT size FROM version v WHERE v.resource = r.id ORDER BY seen_at DESC LIMIT 1)"
             " FROM resource r JOIN binding b ON b.resource = r.id AND b.valid_to IS NULL"
             " JOIN object o ON o.id = b.object"
             " WHERE r.project = ? ORDER BY r.path",
             (id_,),
         )
-        return [ResourceRow(*row) for row in rows]
+        return [ResourceRow(id_, role, os.fsdecode(path), *rest) for id_, role, path, *rest in rows]
 
     def _select(self, rest: str, *bindings: str) -> list[ProjectRow]:
         rows = self._database.read(
-            f"SELECT id, name, root, owner, environment, added_at FROM project WHERE removed_at IS NULL {rest}",
+            "SELECT id, name, CAST(root AS BLOB), owner, environment, added_at FROM project"
+            f" WHERE removed_at IS NULL {rest}",
             bindings,
         )
-        return [ProjectRow(*row) for row in rows]
+        return [ProjectRow(id_, name, os.fsdecode(root), *others) for id_, name, root, *others in rows]
 
 
 def _add_file(connection: apsw.Connection, project: ProjectRow, file: Found) -> None:
     now, resource = project.added_at, new_id()
     connection.execute(
-        "INSERT INTO resource (id, project, role, path, added_at) VALUES (?,?,?,?,?)",
-        (resource, project.id, file.role, file.path, now),
+        "INSERT INTO resource (id, project, role, path, added_at) VALUES (?,?,?,CAST(? AS TEXT),?)",
+        (resource, project.id, file.role, os.fsencode(file.path), now),
     )
     # The same inode may belong to two projects: one object, many bindings.
     [(object_id,)] = connection.execute(
