@@ -250,3 +250,15 @@ def test_whoever_follows_an_output_that_was_deleted_hears_of_the_end(mlosd: Mlos
             seen += base64.b64decode(reply["data"])
             Path(mlosd.root, "lib", "output", f"{id_}.log").unlink(missing_ok=True)
     assert seen == b"first\nsecond\n"
+
+
+def test_a_job_may_be_sent_any_signal_that_there_is(mlosd: Mlosd) -> None:
+    id_ = mlosd.submit("bash", "-c", "trap 'echo got it; exit 0' RTMIN+3; echo ready; while :; do sleep 0.01; done")
+    while not mlosd.output(id_):
+        time.sleep(0.01)
+    for number in (-1, 0, 32, 65, 2**31):
+        with pytest.raises(BadRequest, match=f"there is no signal {number}"):
+            mlosd.call("io.mlosd.Jobs.Signal", id=id_, signal=number)
+    mlosd.call("io.mlosd.Jobs.Signal", id=id_, signal=signal.SIGRTMIN + 3)
+    assert mlosd.wait(id_)["result"] == "ok"
+    assert mlosd.output(id_) == "ready\ngot it\n"

@@ -70,7 +70,7 @@ class Control:
             case _:
                 raise Refused(f"job {id_} is {name(job.state)}", hint="only a frozen or held job can be thawed")
 
-    def signal(self, id_: int, number: signal.Signals) -> None:
+    def signal(self, id_: int, number: int) -> None:
         """Send a signal to the job's main process and its process group."""
         running = process(self._table.look(id_).state)
         if running is None:

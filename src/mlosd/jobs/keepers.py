@@ -135,7 +135,7 @@ class Keepers:
         else:
             self._tell(running, THAW)
 
-    def signal(self, running: Running, number: signal.Signals) -> None:
+    def signal(self, running: Running, number: int) -> None:
         """To the main process and its process group, as a terminal would."""
         with contextlib.suppress(ProcessLookupError):
             pidfd = os.pidfd_open(running.pid)

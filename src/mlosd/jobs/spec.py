@@ -69,12 +69,11 @@ def request(
     )
 
 
-def signal_number(number: int) -> signal.Signals:
-    """A signal that may be sent to a job. Raises BadRequest."""
-    try:
-        return signal.Signals(number)
-    except ValueError:
-        raise BadRequest(f"there is no signal {number}", hint="kill -l lists them") from None
+def signal_number(number: int) -> int:
+    """A signal that may be sent to a job, real-time ones too. Raises BadRequest."""
+    if number not in signal.valid_signals():
+        raise BadRequest(f"there is no signal {number}", hint="kill -l lists them")
+    return number
 
 
 def _grace(seconds: int | None, default: float) -> float:
