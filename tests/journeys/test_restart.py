@@ -134,3 +134,31 @@ def test_a_job_whose_keeper_is_killed_is_lost_whole(mlosd: Mlosd) -> None:
     while running["cgroup"] and Path(running["cgroup"]).exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_without_its_database_no_new_job_gets_what_is_an_old_ones(mlosd: Mlosd) -> None:
+    old = mlosd.wait(mlosd.submit("sleep", "600"), "RUNNING")
+    mlosd.kill()
+    for file in (mlosd.root / "lib").glob("mlosd.db*"):
+        file.unlink()
+    mlosd.start()
+    try:
+        new = mlosd.wait(mlosd.submit("echo", "new"))
+        assert (new["id"], new["argv"], new["result"]) == (old["id"] + 1, ["echo", "new"], "ok")
+        assert f"job {old['id']} runs, and the database does not know it" in mlosd.log.read_text()
+        assert Path(f"/proc/{old['pid']}").exists()
+    finally:
+        os.kill(old["pid"], signal.SIGKILL)
+
+
+def test_the_output_of_a_job_that_the_database_lost_is_not_a_new_ones(mlosd: Mlosd) -> None:
+    secret = mlosd.submit("echo", "secret")
+    mlosd.wait(secret)
+    mlosd.stop()
+    for file in (mlosd.root / "lib").glob("mlosd.db*"):
+        file.unlink()
+    mlosd.start()
+    again = mlosd.submit("echo", "new")
+    mlosd.wait(again)
+    assert again == secret
+    assert mlosd.output(again) == "new\n"

@@ -81,14 +81,21 @@ class Keepers:
             with contextlib.suppress(OSError):
                 os.killpg(started.pid, signal.SIGKILL)
 
-    def sweep(self, unfinished: Container[int]) -> None:
-        """Remove what is left of jobs whose end was recorded before the daemon died. A keeper that lives is left."""
-        for directory in self.directory.iterdir():
+    def sweep(self, unfinished: Container[int]) -> list[int]:
+        """Remove what is left of jobs whose end was recorded before the daemon died.
+
+        Returns the ids of those that live and should not: the database is not the one that they were recorded in.
+        """
+        strays = []
+        for directory in tuple(self.directory.iterdir()):
             if not directory.name.isdigit() or int(directory.name) in unfinished:
                 continue
             started = read_started(directory)
             if started is None or procfs.starttime(started.keeper) != started.keeper_start:
                 forget(directory)
+            else:
+                strays.append(int(directory.name))
+        return strays
 
     def watch(self, keeper: int, ended: Callable[[], None]) -> None:
         """Call `ended` once, when the keeper is gone."""

@@ -28,9 +28,12 @@ class Logs:
         return self.directory / f"{id_}.log"
 
     def create(self, ids: Iterable[int]) -> None:
-        """An empty file for each of these jobs. A job that is accepted has a place to write to."""
+        """An empty file for each of these jobs. A job that is accepted has a place to write to.
+
+        Emptied, if a lost database had a job of this number: it may have been another user's.
+        """
         for id_ in ids:
-            os.close(os.open(f"{self.directory}/{id_}.log", os.O_CREAT | _WRITE, 0o600))
+            os.close(os.open(f"{self.directory}/{id_}.log", os.O_CREAT | os.O_TRUNC | _WRITE, 0o600))
 
     def open(self, id_: int) -> int:
         """The descriptor for the job to write to. O_APPEND: stdout and stderr share the file."""

@@ -184,7 +184,10 @@ class Runner:
     async def _adopt(self) -> None:
         """Find every job that an earlier daemon left: those that run, those that ended meanwhile, those that wait."""
         found = list(self._table.restore())
-        self._keepers.sweep({job.id for job, _ in found})
+        for stray in self._keepers.sweep({job.id for job, _ in found}):
+            # Another database's: whoever got its id for a new job would get hold of its processes.
+            self._table.pass_over(stray)
+            self._emit(events.Degraded(f"job {stray} runs, and the database does not know it"))
         for job, boot in found:
             if process(job.state) or self._keepers.token(job.id):
                 self._ledger.hold(job, cpus=job.cpus, gpus=job.gpus)

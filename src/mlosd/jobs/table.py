@@ -46,6 +46,10 @@ class JobTable:
             job = self._jobs[row.id] = records.job(row)
             yield job, row.boot
 
+    def pass_over(self, id_: int) -> None:
+        """Give this id, and any before it, to no new job."""
+        self._runs.pass_over(id_)
+
     def get(self, id_: int) -> Job:
         """A job that is not done, or whose end is just being recorded. Raises KeyError."""
         return self._jobs[id_]

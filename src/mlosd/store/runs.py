@@ -42,6 +42,10 @@ class Runs:
         """The next id. An id whose insert failed is never used again."""
         return next(self._ids)
 
+    def pass_over(self, id_: int) -> None:
+        """Go on above this id."""
+        self._ids = itertools.count(max(next(self._ids), id_ + 1))
+
     def insert(self, runs: Sequence[Run], *, first: Callable[[], None]) -> "asyncio.Future[None]":
         """Add runs; done when they are durable. `first` is done before, in the same transaction."""
         rows = [_values(run) for run in runs]
