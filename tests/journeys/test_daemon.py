@@ -1,5 +1,6 @@
 """The daemon itself: how it starts, what it refuses, what it leaves behind."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,18 @@ def test_what_jobs_were_given_is_for_nobody_else_to_read(tmp_path: Path) -> None
     (tmp_path / "root" / "lib").mkdir(parents=True, mode=0o755)
     with Mlosd(tmp_path / "root") as mlosd:
         assert (mlosd.root / "lib").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("root", ["/proc/nothing", "/dev/null/x"])
+def test_a_place_where_nothing_can_be_kept_is_refused_in_one_line(root: str) -> None:
+    refused = start(Path(root))
+    assert refused.returncode == os.EX_OSERR
+    assert refused.stderr.startswith(f"mlosd: {root}")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_place_whose_name_is_not_utf_8_is_refused_untouched(tmp_path: Path) -> None:
+    refused = start(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert refused.returncode == os.EX_UNAVAILABLE
+    assert "is not UTF-8" in refused.stderr
+    assert not list(tmp_path.iterdir())

@@ -157,6 +157,9 @@ def main() -> int:
         hint = f"\n  hint: {e.hint}" if e.hint else ""
         print(f"mlosd: {e.message}{hint}", file=sys.stderr)  # noqa: T201 - systemd shows it in the status of the unit
         return e.exit_code
+    except OSError as e:
+        print(f"mlosd: {e.filename}: {e.strerror}" if e.filename else f"mlosd: {e}", file=sys.stderr)  # noqa: T201
+        return os.EX_OSERR
     return os.EX_OK
 
 

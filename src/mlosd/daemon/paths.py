@@ -52,6 +52,8 @@ def paths(root: Path | None) -> Paths:
     if root is None:
         return Paths(Path("/run/mlosd"), Path("/var/lib/mlosd"), is_default=True)
     root = Path(os.path.realpath(root))
+    if os.fsencode(root).decode(errors="replace") != os.fspath(root):
+        raise Refused(f"{os.fsencode(root)!r} is not UTF-8, as SQLite wants it", hint="use another --root")
     return Paths(root / "run", root / "lib", is_default=False)
 
 
