@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from mlosd.core.errors import BY_WIRE_NAME, BadMessage, MlosError
+from mlosd.core.errors import BY_WIRE_NAME, BadMessage, BadRequest, MlosError
 from mlosd.wire import standard_errors, strict_json
 
 LARGEST_CALL = 1 << 20
@@ -35,10 +35,16 @@ class Reply(NamedTuple):
 
 
 def encode_call(call: Call) -> bytes:
-    """The call as bytes, with the NUL that ends it."""
+    """The call as bytes, with the NUL that ends it. Raises BadRequest for one that no daemon would take."""
     message: dict[str, object] = {"method": call.method, "parameters": call.parameters}
     message |= {name: True for name in ("more", "oneway", "upgrade") if getattr(call, name)}
-    return strict_json.dumps(message) + b"\0"
+    data = strict_json.dumps(message)
+    if len(data) > LARGEST_CALL:
+        raise BadRequest(
+            f"{call.method} is asked with {len(data) / LARGEST_CALL:.1f} MiB, more than the 1 MiB that mlosd takes",
+            hint="a command with all of its environment must fit: put long values into files",
+        )
+    return data + b"\0"
 
 
 def decode_call(data: bytes) -> Call:
