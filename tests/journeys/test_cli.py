@@ -253,6 +253,6 @@ def test_a_full_disk_is_told_in_one_line(mlosd: Mlosd, verb: str) -> None:
 
 
 def test_an_environment_that_is_too_large_is_told_with_what_to_do(mlosctl: Mlosctl) -> None:
-    ended = mlosctl("run", "true", **{f"LONG_{i}": "x" * 100_000 for i in range(12)})
+    ended = mlosctl("run", "true", **{f"LONG_{i}": "x" * 98_000 for i in range(16)})
     assert ended.returncode == os.EX_USAGE
-    assert "io.mlosd.Jobs.Run is asked with 1.2 MiB, more than the 1 MiB that mlosd takes\n hint: " in ended.stderr
+    assert "io.mlosd.Jobs.Run is asked with 1.5 MiB, more than the 1 MiB that mlosd takes\n hint: " in ended.stderr
