@@ -53,7 +53,9 @@ def test_what_is_understood_without_click_is_what_click_understands(before: list
 def test_whatever_click_takes_as_a_run_needs_no_click(words: list[str]) -> None:
     argv = ["run", *words]
     taken = by_click(argv)
-    if taken is not None and taken[2]:
+    # Of an option that is given twice click looks at the last one only; such a line is left to it.
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    if taken is not None and taken[2] and len(options) == len(set(options)):
         assert quick.plain(argv) is not None
 
 
