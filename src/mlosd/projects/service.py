@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from mlosd.core import events
 from mlosd.core.errors import BadRequest, NotFound
 from mlosd.core.ids import new_id
+from mlosd.core.own_thread import in_own_thread
 from mlosd.kernel.file_handle import FileHandle
 from mlosd.projects import survey
 from mlosd.projects.roles import Roles
@@ -52,12 +53,11 @@ class ProjectService:
         """Register a directory and what is in it. Raises BadRequest, NotFound, NotPermitted, Refused, BadConfig."""
         if not path.is_absolute() or ".." in path.parts:
             raise BadRequest(f"a project's root is an absolute path without .., not {path}")
-        root = survey.open_root(path, uid=uid, anybody=operator)
+        root = await in_own_thread(lambda: survey.open_root(path, uid=uid, anybody=operator))
         try:
-            status = os.fstat(root)
-            text = survey.read_project_file(root) or b""
+            status, text = await in_own_thread(lambda: (os.fstat(root), survey.read_project_file(root) or b""))
             declared = await asyncio.to_thread(self._parse, text, status.st_uid, status.st_gid)
-            result = await asyncio.to_thread(survey.survey, root, Roles(declared.roles), most=self._most_resources)
+            result = await in_own_thread(lambda: survey.survey(root, Roles(declared.roles), most=self._most_resources))
         finally:
             os.close(root)
         name = name or declared.name or path.name
@@ -72,11 +72,11 @@ class ProjectService:
         """The caller's projects."""
         return [self._view(project) for project in self._projects.all() if may_touch(project.owner)]
 
-    def show(self, name_or_id: str, may_touch: MayTouch) -> tuple[View, list[View]]:
+    async def show(self, name_or_id: str, may_touch: MayTouch) -> tuple[View, list[View]]:
         """A project and its resources."""
         project = self.find(name_or_id, may_touch)
-        root = Path(project.root)
-        return self._view(project), [_resource(root, row) for row in self._projects.resources(project.id)]
+        root, rows = Path(project.root), self._projects.resources(project.id)
+        return self._view(project), await in_own_thread(lambda: [_resource(root, row) for row in rows])
 
     async def remove(self, name_or_id: str, may_touch: MayTouch) -> None:
         """Forget a project; its files stay."""

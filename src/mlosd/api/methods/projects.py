@@ -36,7 +36,7 @@ class Projects:
         return {"projects": self._service.owned(self._mine(caller))}
 
     async def show(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
-        project, resources = self._service.show(parameters["project"], self._mine(caller))
+        project, resources = await self._service.show(parameters["project"], self._mine(caller))
         return {"project": project, "resources": resources}
 
     async def remove(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
