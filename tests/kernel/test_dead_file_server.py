@@ -4,6 +4,7 @@ The server is a fuse(4) that nobody serves, in a mount namespace of the daemon's
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -80,3 +81,16 @@ def test_only_the_one_who_adds_a_project_there_waits(mlosd: BesideADeadServer, w
 def test_a_daemon_stops_all_the_same(mlosd: BesideADeadServer, waiting: threading.Thread) -> None:
     assert waiting.is_alive()
     assert mlosd.stop() == 0
+
+
+def test_a_job_whose_directory_is_there_can_be_cancelled(mlosd: BesideADeadServer) -> None:
+    id_ = mlosd.submit("true", cwd=str(mlosd.dead / "project"), grace=60)
+    time.sleep(0.3)
+    assert mlosd.show(id_)["state"] == "STARTING"
+    mlosd.call("io.mlosd.Jobs.Cancel", id=id_)
+    time.sleep(0.3)
+    assert mlosd.show(id_)["state"] == "STARTING"  # it is in its grace period
+    mlosd.call("io.mlosd.Jobs.Cancel", id=id_)
+    job = mlosd.wait(id_)
+    assert (job["result"], job["signal"]) == ("killed", signal.SIGKILL)
+    assert job["reason"].startswith("cancelled by root")

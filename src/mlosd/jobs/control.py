@@ -21,6 +21,7 @@ class Control:
         self._runner = runner
         self._keepers = keepers
         self._later: set[asyncio.Task[None]] = set()
+        self._unborn: set[int] = set()  # cancelled before they ran
         runner.out_of_time = self.out_of_time
 
     def cancel(self, id_: int, *, reason: str, result: Result = "killed") -> Job:
@@ -30,7 +31,12 @@ class Control:
             case Held() | Queued():
                 self._runner.finish(job, never_started(reason))
             case Starting():
-                self._when_started(id_, lambda: self.cancel(id_, reason=reason, result=result))
+                if id_ in self._unborn:
+                    self._keepers.kill_starting(id_)
+                else:
+                    self._keepers.stop_starting(id_)
+                self._unborn.add(id_)
+                self._when_started(id_, lambda: self._cancel_started(id_, reason, result))
             case Running() as running:
                 self._stop(job, running, result, reason)
             case Frozen(running):
@@ -39,6 +45,11 @@ class Control:
             case Stopping(running):
                 self._keepers.kill(running)
         return self._table.look(id_)
+
+    def _cancel_started(self, id_: int, reason: str, result: Result) -> None:
+        self._unborn.discard(id_)
+        if process(self._table.look(id_).state):
+            self.cancel(id_, reason=reason, result=result)
 
     def freeze(self, id_: int) -> Job:
         """Stop a job where it is; one that waits is held. Raises Refused where that makes no sense."""

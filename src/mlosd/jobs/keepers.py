@@ -118,6 +118,14 @@ class Keepers:
         """SIGTERM to every process of the job, its grace period, then SIGKILL: the keeper does it."""
         self._tell(running, signal.SIGTERM)
 
+    def stop_starting(self, id_: int) -> None:
+        """The same for a job that has not said yet that it runs: its directory may be on a server that is gone."""
+        self._tell_starting(id_, signal.SIGTERM)
+
+    def kill_starting(self, id_: int) -> None:
+        """End at once one that has not said yet that it runs."""
+        self._tell_starting(id_, KILL)
+
     def kill(self, running: Running) -> None:
         """End every process of the job now."""
         if running.cgroup is not None:
@@ -164,6 +172,18 @@ class Keepers:
         with _unless_gone(), Cgroup.open(Path(running.cgroup)) as cgroup:
             return _usage(cgroup.account())
         return None
+
+    def _tell_starting(self, id_: int, number: int) -> None:
+        started = read_started(self.directory / str(id_))
+        if started is None or started.boot_id != ids.boot_id():
+            return
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(started.keeper)
+            try:
+                if procfs.starttime(started.keeper) == started.keeper_start:
+                    signal.pidfd_send_signal(pidfd, number)
+            finally:
+                os.close(pidfd)
 
     def _tell(self, running: Running, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, KeyError):
