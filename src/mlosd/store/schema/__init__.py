@@ -22,4 +22,5 @@ class Migration:
 MIGRATIONS = (
     Migration(version=1, usable_since=1, file="0001_metadata.sql"),
     Migration(version=2, usable_since=1, file="0002_runs.sql"),
+    Migration(version=3, usable_since=1, file="0003_lineage.sql"),
 )
