@@ -143,6 +143,7 @@ class _Look:
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
             ctime_ns=status.st_ctime_ns,
+            links=status.st_nlink if stat.S_ISREG(status.st_mode) else 1,
         )
 
     def _handle(self, directory: int, name: str, status: os.stat_result) -> FileHandle:

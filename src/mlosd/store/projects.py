@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import apsw
 
 from mlosd.core.errors import Refused
-from mlosd.core.ids import new_id
 from mlosd.store.db import Database
+from mlosd.store.versions import Seen, see
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Found:
     size: int
     mtime_ns: int
     ctime_ns: int
+    links: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,22 +145,21 @@ class Projects:
 
 
 def _add_file(connection: apsw.Connection, project: ProjectRow, file: Found) -> None:
-    now, resource = project.added_at, new_id()
-    connection.execute(
-        "INSERT INTO resource (id, project, role, path, added_at) VALUES (?,?,?,CAST(? AS TEXT),?)",
-        (resource, project.id, file.role, os.fsencode(file.path), now),
+    seen = Seen(
+        project=project.id,
+        path=file.path,
+        role=file.role,
+        role_by="declared",
+        filesystem=file.filesystem,
+        handle_type=file.handle_type,
+        handle=file.handle,
+        parent_type=file.parent_type,
+        parent=file.parent,
+        name=file.name,
+        inode=file.inode,
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+        ctime_ns=file.ctime_ns,
+        links=file.links,
     )
-    # The same inode may belong to two projects: one object, many bindings.
-    [(object_id,)] = connection.execute(
-        "INSERT INTO object (filesystem, handle_type, handle, inode, first_seen) VALUES (?,?,?,?,?)"
-        " ON CONFLICT DO UPDATE SET gone_at = NULL RETURNING id",
-        (file.filesystem, file.handle_type, file.handle, file.inode, now),
-    )
-    connection.execute(
-        "INSERT INTO binding (resource, object, parent_type, parent, name, valid_from) VALUES (?,?,?,?,?,?)",
-        (resource, object_id, file.parent_type, file.parent, file.name, now),
-    )
-    connection.execute(
-        "INSERT INTO version (id, resource, object, size, mtime_ns, ctime_ns, seen_at) VALUES (?,?,?,?,?,?,?)",
-        (new_id(), resource, object_id, file.size, file.mtime_ns, file.ctime_ns, now),
-    )
+    see(connection, seen, run=None, at=project.added_at)
