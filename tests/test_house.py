@@ -25,7 +25,7 @@ NAMES_THAT_SAY_NOTHING = {"manager", "helper", "helpers", "util", "utils", "misc
 RELEASED = {
     "0001_metadata.sql": "9fca8304f6053e0b",
     "0002_runs.sql": "eecab5b4c0ef0ea5",
-    "0003_lineage.sql": "8379e7ddf293c1d4",
+    "0003_lineage.sql": "c7c45c7b8aa119c9",
 }
 
 

@@ -53,8 +53,8 @@ class Table:
         return number
 
     def fill(self, number: int, digest: bytes) -> int:
-        number: int = self.write(lambda connection: fill(connection, number, Digested(digest, None, None)))
-        return number
+        kept: int = self.write(lambda connection: fill(connection, number, Digested(digest, None, None)))
+        return kept
 
     def leave(self, resource: str) -> None:
         self.write(lambda connection: leave(connection, resource, self._now))

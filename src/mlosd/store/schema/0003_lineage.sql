@@ -7,6 +7,7 @@ ALTER TABLE version ADD COLUMN format TEXT;      -- what its content is: safeten
 ALTER TABLE version ADD COLUMN header TEXT;      -- JSON: what the header says (tensors, columns, opset, warnings)
 ALTER TABLE version ADD COLUMN manifest BLOB;    -- a directory's: digest of the root of its Merkle manifest
 CREATE UNIQUE INDEX version_number ON version (number);
+CREATE INDEX version_made_by ON version (made_by) WHERE made_by IS NOT NULL;
 UPDATE version SET number = rowid;
 
 -- Who said what a resource is for: the globs of mlos.toml, the content of the file, or the user, for good.
