@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import apsw
 
+from mlosd.store import lineage
 from mlosd.store.db import Database
 
 _COLUMNS = "id, project, uid, env, priority, state, result, submitted_at, ended_at, boot, request, outcome"
@@ -91,17 +92,26 @@ class Runs:
         return dict(self._database.read("SELECT state, count(*) FROM run GROUP BY state"))
 
     def forget_oldest(self, *, keep: int) -> "asyncio.Future[list[int]]":
-        """Delete finished runs beyond the newest `keep`; done with their ids."""
+        """Delete finished runs beyond the newest `keep`, and their lineage; done with their ids.
+
+        Those that made a version which is in the table, or that a model needs, stay.
+        """
 
         def work(connection: apsw.Connection) -> list[int]:
             rows = connection.execute(
                 "DELETE FROM run WHERE id IN"
-                " (SELECT id FROM run WHERE state = 'DONE' ORDER BY id DESC LIMIT -1 OFFSET ?) RETURNING id",
-                (keep,),
+                " (SELECT id FROM run WHERE state = 'DONE' ORDER BY id DESC LIMIT -1 OFFSET ?1)"
+                " AND NOT EXISTS (SELECT 1 FROM version v WHERE v.made_by = run.id)"
+                " AND NOT EXISTS (SELECT 1 FROM edge e JOIN model_version m ON m.version = e.version"
+                " WHERE e.run = run.id AND e.modes & ?2 AND m.pruned_at IS NULL)"
+                " RETURNING id",
+                (keep, lineage.WRITE),
             )
-            return [id_ for (id_,) in rows]
+            forgotten = [id_ for (id_,) in rows]
+            lineage.forget(connection, forgotten)
+            return forgotten
 
-        return self._database.write(work)
+        return self._database.write_many(work)
 
 
 def _values(run: Run) -> tuple[object, ...]:

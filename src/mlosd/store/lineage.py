@@ -1,0 +1,158 @@
+"""Which versions each run used, and how much of that is known."""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from mlosd.store import closure
+from mlosd.store.closure import EXEC, READ, USED, WRITE, Closure, Edge, Node, Wanted
+from mlosd.store.db import Database
+
+__all__ = ("EXEC", "READ", "WRITE", "Closure", "Edge", "Lineage", "LineageRow", "Node", "ProcessRow", "Wanted")
+
+_EDGE = "run, version, modes, first_use_ns"
+
+
+@dataclass(frozen=True, slots=True)
+class LineageRow:
+    """How much of a run is known. `state`: complete, partial or none; `facts`: JSON."""
+
+    run: int
+    state: str
+    reasons: tuple[str, ...]
+    facts: str
+    recorded_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process of a run. `status` as wait(2) gives it; None: not known."""
+
+    run: int
+    pid: int
+    started_ns: int
+    parent: int | None
+    executable: bytes | None
+    status: int | None
+
+
+def record(
+    connection: apsw.Connection,
+    run: int,
+    *,
+    state: str,
+    reasons: Sequence[str],
+    facts: str,
+    edges: Iterable[Edge],
+    processes: Iterable[ProcessRow],
+) -> None:
+    """Remember what a run used. Recorded again, the last word counts."""
+    forget(connection, [run])
+    connection.execute(
+        "INSERT INTO lineage (run, state, reasons, facts, recorded_at) VALUES (?,?,?,?,?)",
+        (run, state, json.dumps(list(reasons)), facts, time.time()),
+    )
+    connection.executemany(
+        f"INSERT INTO edge ({_EDGE}) VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET"
+        " modes = modes | excluded.modes, first_use_ns = min(first_use_ns, excluded.first_use_ns)",
+        ((run, edge.version, edge.modes, edge.first_use_ns) for edge in edges),
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO process (run, pid, started_ns, parent, executable, status) VALUES (?,?,?,?,?,?)",
+        ((run, p.pid, p.started_ns, p.parent, p.executable, p.status) for p in processes),
+    )
+
+
+def forget(connection: apsw.Connection, runs: Sequence[int]) -> None:
+    """Delete all that is known of runs; the versions that they used stay."""
+    for table in ("edge", "lineage", "process"):
+        connection.executemany(f"DELETE FROM {table} WHERE run = ?", [(run,) for run in runs])
+
+
+class Lineage:
+    """Questions about what is committed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_run(self, run: int) -> LineageRow | None:
+        """How much of a run is known; None: nothing was recorded (yet)."""
+        rows = self._database.read("SELECT run, state, reasons, facts, recorded_at FROM lineage WHERE run = ?", (run,))
+        return next((LineageRow(id_, state, tuple(json.loads(why)), *rest) for id_, state, why, *rest in rows), None)
+
+    def facts(self, run: int) -> dict[str, Any]:
+        """What a run remembers beside its files."""
+        row = self.of_run(run)
+        facts: dict[str, Any] = json.loads(row.facts) if row else {}
+        return facts
+
+    def processes(self, run: int) -> list[ProcessRow]:
+        """The processes of a run, in the order in which they were seen."""
+        rows = self._database.read(
+            "SELECT run, pid, started_ns, parent, executable, status FROM process WHERE run = ? ORDER BY started_ns",
+            (run,),
+        )
+        return [ProcessRow(*row) for row in rows]
+
+    def edges_of_run(self, run: int) -> list[Edge]:
+        """What a run used, in the order of first use."""
+        rows = self._database.read(f"SELECT {_EDGE} FROM edge WHERE run = ? ORDER BY first_use_ns, version", (run,))
+        return [Edge(*row) for row in rows]
+
+    def edges_of_version(self, version: int, *, limit: int = 1000) -> list[Edge]:
+        """The first runs that used a version."""
+        rows = self._database.read(f"SELECT {_EDGE} FROM edge WHERE version = ? ORDER BY run LIMIT ?", (version, limit))
+        return [Edge(*row) for row in rows]
+
+    def runs_that_wrote(self, version: int) -> list[int]:
+        """The runs after which a file had this content, be it for the first time or again."""
+        return [
+            run
+            for (run,) in self._database.read(
+                "SELECT run FROM edge WHERE version = ? AND modes & ? ORDER BY run", (version, WRITE)
+            )
+        ]
+
+    def inputs_of(self, version: int) -> list[tuple[int, bool, float]]:
+        """What the run that made a version read: (number, whether it is still the newest of its file, seen at).
+
+        Only what is the projects' own, and data and models from anywhere: not the machine's libraries.
+        """
+        rows = self._database.read(
+            "SELECT i.number, i.number = (SELECT max(n.number) FROM version n WHERE n.resource = i.resource),"
+            " i.seen_at, i.made_by, r.role, r.project"
+            " FROM version v JOIN edge e ON e.run = v.made_by JOIN version i ON i.number = e.version"
+            " JOIN resource r ON r.id = i.resource"
+            " WHERE v.number = ?1 AND e.modes & ?2 AND i.made_by IS NOT v.made_by ORDER BY e.first_use_ns, i.number",
+            (version, USED),
+        )
+        own = self.own()
+        return [
+            (number, bool(current), seen_at)
+            for number, current, seen_at, made_by, role, project in rows
+            if own(Node(number, made_by, role, project))
+        ]
+
+    def own(self) -> Wanted:
+        """Wants what is somebody's work: data and models, and the code and settings of projects; no libraries."""
+        outside = {id_ for (id_,) in self._database.read("SELECT id FROM project WHERE name = '-'")}
+        return lambda node: (
+            node.role in ("dataset", "model")
+            or (node.role not in ("library", "temporary") and node.project not in outside)
+        )
+
+    def upstream(
+        self, versions: Iterable[int], *, runs: Iterable[int] = (), wanted: Wanted, depth: int | None, limit: int
+    ) -> Closure:
+        """Back to what versions were made from, and what `runs` read; `depth` runs far, `limit` nodes at most."""
+        return closure.upstream(self._database, versions, runs, wanted=wanted, depth=depth, limit=limit)
+
+    def downstream(
+        self, versions: Iterable[int], *, runs: Iterable[int] = (), wanted: Wanted, depth: int | None, limit: int
+    ) -> Closure:
+        """On to what was made of versions, and what `runs` wrote; the bounds are those of `upstream`."""
+        return closure.downstream(self._database, versions, runs, wanted=wanted, depth=depth, limit=limit)
