@@ -14,7 +14,7 @@ from mlosd.core.own_thread import in_own_thread
 from mlosd.kernel.file_handle import FileHandle
 from mlosd.projects import survey
 from mlosd.projects.roles import Roles
-from mlosd.store.projects import ProjectRow, Projects, ResourceRow
+from mlosd.store.projects import ELSEWHERE, ProjectRow, Projects, ResourceRow
 
 View = dict[str, Any]
 MayTouch = Callable[[int], bool]
@@ -63,6 +63,8 @@ class ProjectService:
         name = name or declared.name or path.name
         if not _is_text(name):
             raise BadRequest(f"a project's name is UTF-8, which {name!r} is not", hint="give it another with --name")
+        if name == ELSEWHERE:
+            raise BadRequest(f"{name!r} is no name for a project", hint="give it another with --name")
         project = ProjectRow(new_id(), name, os.fspath(path), status.st_uid, declared.environment, time.time())
         await self._projects.add(project, result.found)
         self._emit(events.ProjectChanged(project.name, f"added, {len(result.found)} resources"))

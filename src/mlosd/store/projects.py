@@ -13,8 +13,12 @@ from dataclasses import dataclass
 import apsw
 
 from mlosd.core.errors import Refused
+from mlosd.core.ids import new_id
 from mlosd.store.db import Database
 from mlosd.store.versions import Seen, see
+
+# Files of no project are a project of their owner's all the same; nobody can name one so.
+ELSEWHERE = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,22 @@ class Projects:
 
         return self._database.write(work)
 
+    def elsewhere(self, uid: int) -> "asyncio.Future[str]":
+        """The id of the owner's project of all files that are in no project; made at first need."""
+
+        def work(connection: apsw.Connection) -> str:
+            known = list(connection.execute("SELECT id FROM project WHERE owner = ? AND name = ?", (uid, ELSEWHERE)))
+            if known:
+                return str(known[0][0])
+            id_ = new_id()
+            connection.execute(
+                "INSERT INTO project (id, name, root, owner, environment, added_at) VALUES (?,?,'/',?,'dev',?)",
+                (id_, ELSEWHERE, uid, time.time()),
+            )
+            return id_
+
+        return self._database.write(work)
+
     def all(self) -> list[ProjectRow]:
         """Every project, by name."""
         return self._select("ORDER BY name")
@@ -117,7 +137,8 @@ class Projects:
 
     def count(self) -> int:
         """How many there are."""
-        return int(self._database.read("SELECT count(*) FROM project WHERE removed_at IS NULL")[0][0])
+        sql = "SELECT count(*) FROM project WHERE removed_at IS NULL AND name <> ?"
+        return int(self._database.read(sql, (ELSEWHERE,))[0][0])
 
     def roles(self, id_: str) -> dict[str, int]:
         """How many resources a project has in each role."""
@@ -138,7 +159,7 @@ class Projects:
     def _select(self, rest: str, *bindings: str) -> list[ProjectRow]:
         rows = self._database.read(
             "SELECT id, name, CAST(root AS BLOB), owner, environment, added_at FROM project"
-            f" WHERE removed_at IS NULL {rest}",
+            f" WHERE removed_at IS NULL AND name <> '{ELSEWHERE}' {rest}",
             bindings,
         )
         return [ProjectRow(id_, name, os.fsdecode(root), *others) for id_, name, root, *others in rows]
