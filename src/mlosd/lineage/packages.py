@@ -182,11 +182,15 @@ def _read_bytes(path: str, most: int) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError):
         return b""
-    with open(fd, "rb") as file:
-        try:
-            return file.read(most) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
-        except OSError:
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             return b""
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(most)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 def main(arguments: Sequence[str]) -> int:
