@@ -1,0 +1,203 @@
+"""Follow the traces of jobs as they grow, and turn each into rows when its job has ended.
+
+Owns the directory of traces: a trace stays until its rows are on the disk, so that nothing is lost with the daemon.
+Must not own: what a row is (ingest), what becomes of a model (`on_closed`).
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from inotify_simple import INotify, flags
+
+from mlosd.core import events
+from mlosd.kernel.file_handle import FileHandle
+from mlosd.kernel.trace import Closed, Covered, Record, Renamed
+from mlosd.lineage.account import Account, Reading, Used
+from mlosd.lineage.filesystems import Filesystems
+from mlosd.lineage.subject import Subject
+
+CHUNK = 1 << 20
+
+
+class Writes(Protocol):
+    """Who cares for what jobs write: the registry of models."""
+
+    def closed(self, subject: Subject, used: Used, fd: int) -> None:
+        """A job closed a file after writing; `fd` is it, opened for reading, and the callee's from now on."""
+
+    def renamed(self, subject: Subject, used: Used) -> None:
+        """A file that a job used has another path now."""
+
+    async def settle(self, run: int) -> None:
+        """The job has ended: done when all that it wrote is taken care of."""
+
+
+Record_ = Callable[[Subject, Account, str], Awaitable[None]]
+"""Makes the rows of a run, given what it remembers (JSON)."""
+
+
+@dataclass(slots=True)
+class _Followed:
+    subject: Subject
+    facts: asyncio.Task[str]
+    reading: Reading = field(default_factory=Reading)
+    fd: int | None = None
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Follower:
+    """Every trace below `directory`. `begin` and `end` are told of each job that is observed."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        filesystems: Filesystems,
+        writes: Writes,
+        facts_at_start: Callable[[Subject], Coroutine[None, None, str]],
+        record: Record_,
+        emit: Callable[[events.Event], None],
+    ) -> None:
+        self._directory = directory
+        self._filesystems = filesystems
+        self._writes = writes
+        self._facts_at_start = facts_at_start
+        self._record = record
+        self._emit = emit
+        self._followed: dict[int, _Followed] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._inotify: INotify | None = None
+
+    def open(self) -> None:
+        """Listen. The kernel wakes us when a keeper has written, and never else."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._inotify = INotify(nonblocking=True)
+        self._inotify.add_watch(self._directory, flags.MODIFY)
+        asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._wake)
+
+    async def close(self) -> None:
+        """Let go: keepers write on, and the next daemon reads from the beginning."""
+        if self._inotify is not None:
+            asyncio.get_running_loop().remove_reader(self._inotify.fileno())
+            self._inotify.close()
+        for task in (*self._tasks, *(followed.facts for followed in self._followed.values())):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for followed in self._followed.values():
+            _close(followed)
+
+    def begin(self, subject: Subject) -> None:
+        """A job starts, or was found again: read what its keeper writes."""
+        if subject.run in self._followed:
+            return
+        followed = _Followed(subject, asyncio.get_running_loop().create_task(self._facts(subject)))
+        self._followed[subject.run] = followed
+        self._read(followed)
+
+    def end(self, subject: Subject, *, why_not: str | None) -> None:
+        """A job has ended. `why_not`: it could not be observed, in words."""
+        self.begin(subject)
+        task = asyncio.get_running_loop().create_task(self._end(self._followed[subject.run], why_not))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def watches(self, run: int) -> bool:
+        """Whether the rows of a run are still to come."""
+        return run in self._followed
+
+    async def settled(self, run: int) -> None:
+        """Wait until the rows of a run that has ended are on the disk."""
+        if followed := self._followed.get(run):
+            await followed.settled.wait()
+
+    def left_over(self) -> list[int]:
+        """The runs whose traces an earlier daemon left."""
+        return sorted(int(path.stem) for path in self._directory.glob("*.trace") if path.stem.isdigit())
+
+    def forget(self, run: int) -> None:
+        """Remove the trace of a run that nobody knows any more."""
+        self._path(run).unlink(missing_ok=True)
+        self._facts_path(run).unlink(missing_ok=True)
+
+    def _wake(self) -> None:
+        assert self._inotify is not None
+        runs = {int(Path(event.name).stem) for event in self._inotify.read(timeout=0) if _is_trace(event.name)}
+        # A queue that overflowed names nobody: whoever has written will be read with the next word or at the end.
+        for run in runs & self._followed.keys():
+            self._read(self._followed[run])
+
+    def _read(self, followed: _Followed) -> None:
+        if followed.fd is None:
+            try:
+                followed.fd = os.open(self._path(followed.subject.run), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except OSError:
+                return
+        while chunk := os.read(followed.fd, CHUNK):
+            for record in followed.reading.feed(chunk):
+                self._tell(followed, record)
+
+    def _tell(self, followed: _Followed, record: Record) -> None:
+        match record:
+            case Covered():
+                self._filesystems.cover(record)
+            case Closed(number) if used := followed.reading.account.files.get(number):
+                with suppress(OSError):  # gone already: nothing that could be kept
+                    fd = self._filesystems.open(
+                        used.first.filesystem, FileHandle(used.first.handle_type, used.first.handle)
+                    )
+                    self._writes.closed(followed.subject, used, fd)
+            case Renamed(number) if used := followed.reading.account.files.get(number):
+                self._writes.renamed(followed.subject, used)
+            case _:
+                pass
+
+    async def _end(self, followed: _Followed, why_not: str | None) -> None:
+        subject, account = followed.subject, followed.reading.account
+        try:
+            self._read(followed)
+            await self._writes.settle(subject.run)
+            if followed.fd is None:
+                account.reasons.append(why_not or "nobody observed it")
+            elif not account.ended:
+                account.reasons.append("its keeper did not see the end")
+            await self._record(subject, account, await followed.facts)
+            self.forget(subject.run)
+        except Exception as e:
+            # The trace stays: the next daemon tries again.
+            self._emit(events.Failed(f"lineage of job {subject.run}", f"{type(e).__name__}: {e}"))
+        finally:
+            _close(followed)
+            del self._followed[subject.run]
+            followed.settled.set()
+
+    async def _facts(self, subject: Subject) -> str:
+        """What the run remembers from its start; written down, because the daemon may not be there at its end."""
+        path = self._facts_path(subject.run)
+        with suppress(OSError, UnicodeDecodeError):
+            return path.read_text("ascii")
+        facts = await self._facts_at_start(subject)
+        with suppress(OSError):  # a full disk: known as long as we live
+            path.write_text(facts, "ascii")
+        return facts
+
+    def _path(self, run: int) -> Path:
+        return self._directory / f"{run}.trace"
+
+    def _facts_path(self, run: int) -> Path:
+        return self._directory / f"{run}.facts"
+
+
+def _is_trace(name: str) -> bool:
+    stem, dot, suffix = name.partition(".")
+    return dot == "." and suffix == "trace" and stem.isdigit()
+
+
+def _close(followed: _Followed) -> None:
+    if followed.fd is not None:
+        os.close(followed.fd)
+        followed.fd = None
