@@ -21,7 +21,17 @@ IN_PLACE = NATIVE.parent / "src" / "mlosd"
 # The limited API of Python 3.11, so that one file serves every later Python (PEP 384).
 EXTENSION_NAME = "_native.abi3.so"
 LIMITED_API = "0x030b0000"
-EXTENSION_SOURCES = ("openat2.c", "file_handle.c", "pidfd.c", "fanotify.c", "landlock.c", "filesystem.c")
+EXTENSION_SOURCES = (
+    "openat2.c",
+    "file_handle.c",
+    "pidfd.c",
+    "fanotify.c",
+    "landlock.c",
+    "seccomp.c",
+    "fstat.c",
+    "ioprio.c",
+    "filesystem.c",
+)
 
 SHEPHERD_NAME = "mlos-shepherd"
 SHEPHERD_SOURCES = (

@@ -38,8 +38,25 @@ int mlos_pidfd_get_info(int pidfd, struct mlos_pid_info *info);
 int mlos_fanotify_init(unsigned int flags, unsigned int event_f_flags);
 int mlos_fanotify_mark(int group, unsigned int flags, uint64_t mask, int dirfd, const char *path);
 
-// landlock.c: landlock_create_ruleset(2), asked for its version.
+// landlock.c: landlock_create_ruleset(2), asked for its version; and a rule set that allows nothing (its version).
 int mlos_landlock_abi(void);
+int mlos_landlock_refuse_all(void);
+
+// seccomp.c: PR_SET_NO_NEW_PRIVS, and the filter of a process that uses only the descriptors it is given.
+int mlos_no_new_privs(void);
+int mlos_seccomp_given_fds_only(void);
+
+// fstat.c: fstat(2), also where newfstatat(2) is refused.
+struct mlos_stat {
+    uint32_t mode;
+    int64_t size;
+    int64_t mtime_ns;
+    int64_t ctime_ns;
+};
+int mlos_fstat(int fd, struct mlos_stat *status);
+
+// ioprio.c: ioprio_set(2).
+int mlos_ioprio_set(int which, int who, int ioprio);
 
 // filesystem.c: ioctl_fs(2) of the inode flags, the UUID, and fs-verity.
 int mlos_get_inode_flags(int fd, uint32_t *flags);
