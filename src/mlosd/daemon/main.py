@@ -86,6 +86,8 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         logs=logs,
         emit=emit,
         keep_finished=settings.jobs.keep_finished,
+        on_start=lambda job: None,
+        on_end=lambda job: None,
     )
     jobs = JobService(
         table=table,

@@ -32,7 +32,10 @@ OutOfTime = Callable[[int], object]
 
 
 class Runner:
-    """The way of every job from the queue to its end. `out_of_time` is called with a job whose time is over."""
+    """The way of every job from the queue to its end. `out_of_time` is called with a job whose time is over.
+
+    `on_start` is called with a job that is handed to its keeper or found again, `on_end` when its end is on the disk.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class Runner:
         logs: Logs,
         emit: Callable[[events.Event], None],
         keep_finished: int,
+        on_start: Callable[[Job], None],
+        on_end: Callable[[Job], None],
     ) -> None:
         self.queue = Queue()
         self.out_of_time: OutOfTime = lambda id_: None
@@ -54,6 +59,8 @@ class Runner:
         self._logs = logs
         self._emit = emit
         self._keep_finished = keep_finished
+        self._on_start = on_start
+        self._on_end = on_end
         self._closing = False
         self._stdio: dict[int, Stdio] = {}
         self._deadlines: dict[int, asyncio.TimerHandle] = {}
@@ -119,6 +126,7 @@ class Runner:
             raise Refused(reason, hint="ask for less")
 
     async def _start(self, job: Job) -> None:
+        self._on_start(job)
         passed = self._stdio.pop(job.id, None)
         try:
             stdio = passed or self._log(job)
@@ -171,6 +179,7 @@ class Runner:
 
     async def _clear_away(self, id_: int, recorded: Awaitable[None]) -> None:
         await recorded
+        self._on_end(self._table.look(id_))
         self._logs.wake(id_)
         await self._backend.forget(id_)
         self._table.forget(id_)
@@ -202,6 +211,7 @@ class Runner:
 
     async def _find(self, job: Job, *, boot: str) -> None:
         """A job whose token exists: it runs, or it ended, or it is lost."""
+        self._on_start(job)
         found = await self._keepers.find(job.id)
         if isinstance(job.state, Queued | Held):
             job = self._table.launch(advance(job, Queued()) if isinstance(job.state, Held) else job)

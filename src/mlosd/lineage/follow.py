@@ -51,7 +51,10 @@ class _Followed:
 
 
 class Follower:
-    """Every trace below `directory`. `begin` and `end` are told of each job that is observed."""
+    """Every trace below `directory`. `begin` and `end` are told of each job.
+
+    `why_not`: jobs cannot be observed here, in words.
+    """
 
     def __init__(
         self,
@@ -61,8 +64,10 @@ class Follower:
         writes: Writes,
         facts_at_start: Callable[[Subject], Coroutine[None, None, str]],
         record: Record_,
+        why_not: str | None,
         emit: Callable[[events.Event], None],
     ) -> None:
+        self._why_not = why_not
         self._directory = directory
         self._filesystems = filesystems
         self._writes = writes
@@ -99,10 +104,12 @@ class Follower:
         self._followed[subject.run] = followed
         self._read(followed)
 
-    def end(self, subject: Subject, *, why_not: str | None) -> None:
-        """A job has ended. `why_not`: it could not be observed, in words."""
-        self.begin(subject)
-        task = asyncio.get_running_loop().create_task(self._end(self._followed[subject.run], why_not))
+    def end(self, run: int) -> None:
+        """A job has ended. One that never began has no lineage."""
+        followed = self._followed.get(run)
+        if followed is None:
+            return
+        task = asyncio.get_running_loop().create_task(self._end(followed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -156,13 +163,13 @@ class Follower:
             case _:
                 pass
 
-    async def _end(self, followed: _Followed, why_not: str | None) -> None:
+    async def _end(self, followed: _Followed) -> None:
         subject, account = followed.subject, followed.reading.account
         try:
             self._read(followed)
             await self._writes.settle(subject.run)
             if followed.fd is None:
-                account.reasons.append(why_not or "nobody observed it")
+                account.reasons.append(self._why_not or "its keeper could not write a trace")
             elif not account.ended:
                 account.reasons.append("its keeper did not see the end")
             await self._record(subject, account, await followed.facts)
