@@ -1,0 +1,231 @@
+"""From the account of a trace to rows: the version that the job found in each file, and the one that it left.
+
+Must not own: how a file is kept one resource (store/versions.py), how it is digested (content/).
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import apsw
+
+from mlosd.content.identity import Content, ContentUnreadable
+from mlosd.core.own_thread import in_own_thread
+from mlosd.kernel.file_handle import FileHandle
+from mlosd.lineage import places
+from mlosd.lineage.account import READ, WRITE, Account, State, Used
+from mlosd.lineage.filesystems import Filesystems
+from mlosd.lineage.places import Root
+from mlosd.lineage.subject import Subject
+from mlosd.store import lineage as rows
+from mlosd.store.db import Database
+from mlosd.store.lineage import Edge, ProcessRow
+from mlosd.store.versions import Digested, Seen, Versions, see
+
+BATCH = 100
+
+
+class Digests(Protocol):
+    """Reads files to their end: content.Reader."""
+
+    async def read_many(self, files: Sequence[tuple[int, bytes]]) -> list[Content | ContentUnreadable]:
+        """The content of each (open file, name); the descriptors stay the caller's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One state of one file, on its way to a row. `wrote`: the job left it so, else it was so when the job came."""
+
+    used: Used
+    path: bytes
+    state: State
+    wrote: bool
+    known: Digested | None = None
+    says: str | None = None
+    gone: bool = False
+
+    @property
+    def modes(self) -> int:
+        return self.used.modes & WRITE if self.wrote else self.used.modes & ~WRITE or READ
+
+
+class Ingest:
+    """Writes the rows of a run. `roots`: the projects of a uid; `elsewhere`: its project for all other files.
+
+    `largest`: files beyond this many bytes are known by size and times, not by digest.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        versions: Versions,
+        digests: Digests,
+        filesystems: Filesystems,
+        roots: Callable[[int], Sequence[Root]],
+        largest: int,
+    ) -> None:
+        self._database = database
+        self._versions = versions
+        self._digests = digests
+        self._filesystems = filesystems
+        self._roots = roots
+        self._largest = largest
+
+    async def ingest(self, subject: Subject, account: Account, *, elsewhere: str, facts: str) -> None:
+        """Everything that is known of a run, in one transaction. Doing it again changes nothing."""
+        for covered in account.covered.values():
+            self._filesystems.cover(covered)
+        looks = [self._recall(look) for look in _looks(account.files.values())]
+        looks = await self._digest(looks)
+        roots, at = self._roots(subject.uid), time.time()
+        state = ("partial" if account.reasons else "complete") if account.begun else "none"
+        processes = [
+            ProcessRow(subject.run, r.pid, r.started_ns, r.parent, r.executable, r.status) for r in account.processes
+        ]
+
+        def work(connection: apsw.Connection) -> None:
+            edges = []
+            for look in looks:
+                seen, made_by = self._seen(look, roots, elsewhere), subject.run if look.wrote else None
+                number = see(connection, seen, run=made_by, at=at)
+                edges.append(Edge(subject.run, number, look.modes, look.used.first.at))
+            edges += _replaced(connection, subject.run, {edge.version for edge in edges})
+            rows.record(
+                connection,
+                subject.run,
+                state=state,
+                reasons=account.reasons,
+                facts=facts,
+                edges=edges,
+                processes=processes,
+            )
+
+        await self._database.write_many(work)
+
+    def _recall(self, look: Look) -> Look:
+        """With the digest, if this state of this inode was ever digested."""
+        file = look.used.first
+        identity = (self._filesystems.name(file.filesystem), file.handle_type, file.handle)
+        state = look.state
+        return replace(look, known=self._versions.digest_of(identity, (state.size, state.mtime_ns, state.ctime_ns)))
+
+    async def _digest(self, looks: Sequence[Look]) -> list[Look]:
+        """With the digests of all that still are as they were then."""
+        done = []
+        for start in range(0, len(looks), BATCH):
+            done += await self._digest_some(looks[start : start + BATCH])
+        return done
+
+    async def _digest_some(self, looks: Sequence[Look]) -> list[Look]:
+        opened = await in_own_thread(lambda: [self._open(look) for look in looks])
+        wanted = [(fd, look) for fd, look in zip(opened, looks, strict=True) if fd is not None]
+        try:
+            contents = await self._digests.read_many([(fd, _name(look.path)) for fd, look in wanted]) if wanted else []
+            found = {
+                id(look): content
+                for (fd, look), content in zip(wanted, contents, strict=True)
+                # What changed while it was read is some version's, but nobody knows which.
+                if isinstance(content, Content) and _state(fd) == look.state
+            }
+        finally:
+            for fd, _ in wanted:
+                os.close(fd)
+        gone = [
+            look.known is None and fd is None and self._is_gone(look) for fd, look in zip(opened, looks, strict=True)
+        ]
+        return [_with(look, found.get(id(look)), gone=is_gone) for look, is_gone in zip(looks, gone, strict=True)]
+
+    def _open(self, look: Look) -> int | None:
+        """The file, if it is to be digested and still is in this state."""
+        if look.known is not None or not 0 <= look.state.size <= self._largest:
+            return None
+        try:
+            fd = self._filesystems.open(look.used.first.filesystem, _handle(look.used))
+        except OSError:
+            return None
+        if _state(fd) == look.state:
+            return fd
+        os.close(fd)
+        return None
+
+    def _is_gone(self, look: Look) -> bool:
+        try:
+            os.close(self._filesystems.open(look.used.first.filesystem, _handle(look.used)))
+        except OSError:
+            return True
+        return False
+
+    def _seen(self, look: Look, roots: Sequence[Root], elsewhere: str) -> Seen:
+        file, known = look.used.first, look.known
+        where = places.place(look.path, roots, elsewhere)
+        temporary = look.gone and look.used.is_new and look.wrote
+        return Seen(
+            project=where.project,
+            path=where.path,
+            role="temporary" if temporary else places.role(where.path, look.says or _says(known)),
+            role_by="observed" if look.says or temporary else "assumed",
+            filesystem=self._filesystems.name(file.filesystem),
+            handle_type=file.handle_type,
+            handle=file.handle,
+            parent_type=file.parent_type,
+            parent=file.parent,
+            name=_name(look.path),
+            inode=file.inode,
+            size=max(look.state.size, 0),
+            mtime_ns=look.state.mtime_ns,
+            ctime_ns=look.state.ctime_ns,
+            digest=known.digest if known else None,
+            format=known.format if known else None,
+            header=known.header if known else None,
+        )
+
+
+def _looks(files: Iterable[Used]) -> Iterator[Look]:
+    """What the job found, then what it left: in this order a file that it changed gets two versions."""
+    for used in sorted(files, key=lambda used: used.first.at):
+        if used.path is None:
+            continue  # it never had a name, or lost it before anybody could look
+        if used.is_input:
+            yield Look(used, used.first.path or used.path, used.before, wrote=False)
+        if used.after is not None:
+            yield Look(used, used.path, used.after, wrote=True)
+
+
+def _with(look: Look, content: Content | None, *, gone: bool) -> Look:
+    if content is None:
+        return replace(look, gone=gone)
+    identity = content.identity
+    facts = {"role": identity.role, **identity.header}
+    if identity.warnings:
+        facts["warnings"] = list(identity.warnings)
+    header = json.dumps(facts, separators=(",", ":"))
+    return replace(look, known=Digested(content.digest, identity.format, header), says=identity.role)
+
+
+def _says(known: Digested | None) -> str | None:
+    """The role that the content had when it was digested."""
+    role = json.loads(known.header).get("role") if known and known.header else None
+    return role if isinstance(role, str) else None
+
+
+def _state(fd: int) -> State:
+    status = os.fstat(fd)
+    return State(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _handle(used: Used) -> FileHandle:
+    return FileHandle(used.first.handle_type, used.first.handle)
+
+
+def _name(path: bytes) -> bytes:
+    return path[path.rfind(b"/") + 1 :]
+
+
+def _replaced(connection: apsw.Connection, run: int, known: Container[int]) -> list[Edge]:
+    """What the run wrote and then wrote over: versions that were captured when it closed them."""
+    numbers = connection.execute("SELECT number FROM version WHERE made_by = ? ORDER BY number", (run,))
+    return [Edge(run, int(number), WRITE, 0) for (number,) in numbers if number not in known]
