@@ -37,6 +37,7 @@ struct mlos_spec {
     unsigned char affinity[MLOS_CPU_BYTES];
     int64_t grace_ms;
     const char *cgroup; // NULL: none
+    const char *trace;  // NULL: nobody wants to know what the job used
     struct mlos_knob *knobs;
     size_t knob_count;
 };

@@ -148,6 +148,12 @@ static int set_cgroup(struct mlos_spec *spec, char *value)
     return *value == '/' && !strstr(value, "/..") && !strchr(value, '\n') ? 0 : -EINVAL;
 }
 
+static int set_trace(struct mlos_spec *spec, char *value)
+{
+    spec->trace = value;
+    return *value == '/' ? 0 : -EINVAL;
+}
+
 static int add_knob(struct mlos_spec *spec, char *value, bool required)
 {
     char *equals = strchr(value, '=');
@@ -181,6 +187,7 @@ static const struct key {
     {"id", set_id, ONCE},        {"cwd", set_cwd, ONCE},      {"uid", set_uid, ONCE},
     {"gid", set_gid, ONCE},      {"umask", set_umask, ONCE},  {"terminal", set_terminal, ONCE},
     {"grace", set_grace, ONCE},  {"cgroup", set_cgroup, ONCE}, {"affinity", set_affinity, ONCE},
+    {"trace", set_trace, ONCE},
 };
 enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0] };
 

@@ -12,7 +12,7 @@ from tests.fakes import fuzzing
 NATIVE = Path(__file__).resolve().parents[2] / "native"
 GOOD = (
     b"id=7\0argv=sh\0argv=-c\0argv=true\0env=PATH=/bin\0env=A=\0cwd=/\0uid=1000\0gid=1000\0group=4\0group=27\0"
-    b"umask=022\0grace=10.250\0terminal=1\0affinity=0-3,5,8191\0cgroup=/sys/fs/cgroup/x/7\0"
+    b"umask=022\0grace=10.250\0terminal=1\0affinity=0-3,5,8191\0cgroup=/sys/fs/cgroup/x/7\0trace=/t/7.trace\0"
     b"knob=memory.max=1024\0knob!=pids.max=100\0"
 )
 WORDS = (b"\0", b"=", b"-", b",", b".", b"/", b"/..", b"8192", b"4294967295", b"4294967296", b"18446744073709551616")

@@ -32,6 +32,10 @@ class Paths:
     def output(self) -> Path:
         return self.lib / "output"
 
+    @property
+    def traces(self) -> Path:
+        return self.lib / "traces"
+
     def make(self) -> None:
         """Make the directories: everybody may reach the socket, nobody else the rest.
 
@@ -39,12 +43,13 @@ class Paths:
         """
         if not self.is_default:
             _refuse_anothers(self.run.parent, sticky=stat.S_ISVTX)  # nobody can take there what is ours
-        for directory in (self.run, self.lib, self.jobs, self.output):
+        for directory in (self.run, self.lib, self.jobs, self.output, self.traces):
             _refuse_anothers(directory)
         self.run.mkdir(parents=True, exist_ok=True)
         self.run.chmod(0o755)  # whatever our umask is
         self.lib.mkdir(parents=True, exist_ok=True)
         self.lib.chmod(0o700)  # also one that an administrator made: environments of jobs are in it
+        self.traces.mkdir(mode=0o700, exist_ok=True)
 
 
 def paths(root: Path | None) -> Paths:

@@ -13,7 +13,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Everything that the keeper needs to start one job. Bytes and seconds; None means no limit."""
+    """Everything that the keeper needs to start one job. Bytes and seconds; None means no limit.
+
+    `trace`: where the keeper writes what the job used (kernel/trace.py); None: nobody looks.
+    """
 
     job: int
     argv: tuple[str, ...]
@@ -32,6 +35,7 @@ class Launch:
     memory: int | None
     io_weight: int | None
     grace: float
+    trace: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 
 from mlosd.core import events, ids
 from mlosd.core.errors import Refused
@@ -47,6 +48,7 @@ class Runner:
         logs: Logs,
         emit: Callable[[events.Event], None],
         keep_finished: int,
+        traces: Path | None = None,
         on_start: Callable[[Job], None],
         on_end: Callable[[Job], None],
     ) -> None:
@@ -59,6 +61,7 @@ class Runner:
         self._logs = logs
         self._emit = emit
         self._keep_finished = keep_finished
+        self._traces = traces
         self._on_start = on_start
         self._on_end = on_end
         self._closing = False
@@ -137,7 +140,7 @@ class Runner:
             if job.cpus or job.gpus:
                 # A daemon that comes after us must know what is taken, however soon we die.
                 await self._table.remember(job)
-            started = await self._backend.start(_launch(job, stdio))
+            started = await self._backend.start(_launch(job, stdio, self._traces))
         except LaunchFailed as e:
             self.finish(job, failed_launch(e))
         except OSError as e:
@@ -231,7 +234,7 @@ class Runner:
         task.add_done_callback(self._tasks.discard)
 
 
-def _launch(job: Job, stdio: Stdio) -> Launch:
+def _launch(job: Job, stdio: Stdio, traces: Path | None) -> Launch:
     request = job.request
     return Launch(
         job=job.id,
@@ -251,6 +254,7 @@ def _launch(job: Job, stdio: Stdio) -> Launch:
         memory=request.limits.memory,
         io_weight=request.limits.io_weight,
         grace=request.grace,
+        trace=traces / f"{job.id}.trace" if traces else None,
     )
 
 

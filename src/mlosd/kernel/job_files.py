@@ -22,7 +22,10 @@ class Knob:
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """What the keeper shall start, and how. `cgroup` is an absolute path, "self" (delegated by systemd) or None."""
+    """What the keeper shall start, and how. `cgroup` is an absolute path, "self" (delegated by systemd) or None.
+
+    `trace`: where the keeper writes which files and processes the job used (kernel/trace.py); None: it does not look.
+    """
 
     id: str
     argv: tuple[str, ...]
@@ -37,6 +40,7 @@ class LaunchSpec:
     grace: float = 10.0
     cgroup: str | None = None
     knobs: tuple[Knob, ...] = ()
+    trace: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,8 @@ def _records(spec: LaunchSpec) -> Iterator[str]:
         yield f"affinity={','.join(map(str, spec.cpus))}"
     if spec.cgroup is not None:
         yield f"cgroup={spec.cgroup}"
+    if spec.trace is not None:
+        yield f"trace={spec.trace}"
     yield from (f"knob{'!' if knob.required else ''}={knob.file}={knob.value}" for knob in spec.knobs)
 
 

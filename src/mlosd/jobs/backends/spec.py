@@ -25,4 +25,5 @@ def launch_spec(launch: Launch, *, cgroup: str | None, knobs: tuple[Knob, ...]) 
         grace=launch.grace,
         cgroup=cgroup,
         knobs=knobs,
+        trace=launch.trace,
     )
