@@ -126,11 +126,21 @@ def test_an_old_database_opens_with_a_backup_beside_it(tmp_path: Path) -> None:
         assert copy.pragma("integrity_check") == "ok"
 
 
-def test_the_program_before_this_one_still_works_on_the_new_schema(tmp_path: Path) -> None:
+def test_a_database_with_runs_of_before_lineage_opens_and_its_versions_get_numbers(tmp_path: Path) -> None:
+    path = Path(shutil.copy(OLD.with_name("mlosd-schema2.db"), tmp_path / "mlosd.db"))
+    database = open_database(path)
+    assert [run.result for run in Runs(database).newest(limit=9)] == ["failed", "ok"]
+    numbers = [number for (number,) in database.read("SELECT number FROM version ORDER BY number")]
+    assert numbers == [1, 2, 3]
+    close(database)
+
+
+@pytest.mark.parametrize("known", range(1, len(MIGRATIONS)))
+def test_the_programs_before_this_one_still_work_on_the_new_schema(tmp_path: Path, known: int) -> None:
     close(open_database(tmp_path / "mlosd.db"))
 
     async def use() -> None:
-        older = open_database(tmp_path / "mlosd.db", migrations=MIGRATIONS[:1])
+        older = open_database(tmp_path / "mlosd.db", migrations=MIGRATIONS[:known])
         assert older.schema == MIGRATIONS[-1].version
         await older.write(insert)
         await older.close()
