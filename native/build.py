@@ -23,6 +23,7 @@ EXTENSION_NAME = "_native.abi3.so"
 LIMITED_API = "0x030b0000"
 EXTENSION_SOURCES = (
     "openat2.c",
+    "renameat2.c",
     "file_handle.c",
     "pidfd.c",
     "fanotify.c",

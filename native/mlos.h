@@ -10,6 +10,9 @@
 // openat2.c: openat2(2).
 int mlos_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 
+// renameat2.c: renameat2(2).
+int mlos_renameat2(int old_dirfd, const char *old_path, int new_dirfd, const char *new_path, unsigned int flags);
+
 // file_handle.c: name_to_handle_at(2) and open_by_handle_at(2).
 struct mlos_file_handle {
     uint64_t mount_id;

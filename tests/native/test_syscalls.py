@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mlosd.kernel import fanotify, inode_flags
+from mlosd.kernel import fanotify, inode_flags, reflink
 from mlosd.kernel.file_handle import FileHandle, fd_to_handle, name_to_handle_at, open_by_handle_at
 from mlosd.kernel.filesystem_uuid import filesystem_id
 from mlosd.kernel.landlock import landlock_abi
 from mlosd.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from mlosd.kernel.pidfd import Credentials, pidfd_get_info
+from mlosd.kernel.renameat2 import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 
 NOT_HERE = (errno.ENOSYS, errno.ENOTTY, errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL)
 
@@ -220,3 +221,26 @@ def test_a_file_system_without_uuid_has_an_fsid() -> None:
         assert filesystem_id(fd).kind == "fsid"
     finally:
         os.close(fd)
+
+
+def test_two_names_change_places_in_one_step(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    directory = os.open(tmp_path, os.O_PATH)
+    try:
+        renameat2(b"a", b"b", old_dirfd=directory, new_dirfd=directory, flags=RENAME_EXCHANGE)
+        with pytest.raises(FileExistsError, match="b"):
+            renameat2(b"a", b"b", old_dirfd=directory, new_dirfd=directory, flags=RENAME_NOREPLACE)
+    except OSError as error:
+        skip_where_refused(error)
+        raise
+    finally:
+        os.close(directory)
+    assert ((tmp_path / "a").read_text(), (tmp_path / "b").read_text()) == ("b", "a")
+
+
+def test_a_reflink_has_the_same_content_or_is_not_to_be_had(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 8192)
+    with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("wb") as target:
+        cloned = reflink.clone(source.fileno(), target.fileno())
+    assert (tmp_path / "b").stat().st_size == (8192 if cloned else 0)
