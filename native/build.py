@@ -32,6 +32,8 @@ EXTENSION_SOURCES = (
     "fstat.c",
     "ioprio.c",
     "filesystem.c",
+    "cachestat.c",
+    "fsuid.c",
 )
 
 SHEPHERD_NAME = "mlos-shepherd"

@@ -67,3 +67,16 @@ int mlos_set_inode_flags(int fd, uint32_t flags);
 int mlos_get_filesystem_uuid(int fd, unsigned char uuid[16]);
 int mlos_enable_verity(int fd, uint32_t hash_algorithm, uint32_t block_size);
 int mlos_measure_verity(int fd, uint32_t *hash_algorithm, unsigned char *digest, uint32_t *size);
+
+// cachestat.c: cachestat(2). Pages; a length of 0 means up to the end of the file.
+struct mlos_cachestat {
+    uint64_t cached;
+    uint64_t dirty;
+    uint64_t writeback;
+    uint64_t evicted;
+    uint64_t recently_evicted;
+};
+int mlos_cachestat(int fd, uint64_t offset, uint64_t length, struct mlos_cachestat *pages);
+
+// fsuid.c: setfsuid(2), setfsgid(2) and setgroups(2), of the calling thread alone.
+int mlos_set_thread_identity(uint32_t uid, uint32_t gid, const uint32_t *groups, size_t count);
