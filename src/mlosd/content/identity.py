@@ -11,6 +11,7 @@ DATASET = "dataset"
 LIBRARY = "library"
 CODE = "code"
 CONFIG = "config"
+ROLES = (MODEL, DATASET, LIBRARY, CODE, CONFIG, None)
 
 UNKNOWN = "unknown"
 EMPTY = "empty"
