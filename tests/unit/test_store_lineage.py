@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -13,7 +14,7 @@ from mlosd.jobs import records
 from mlosd.jobs.state import Done
 from mlosd.store import lineage
 from mlosd.store.db import Database
-from mlosd.store.lineage import EXEC, READ, WRITE, Closure, Edge, Lineage, Node, ProcessRow
+from mlosd.store.lineage import EXEC, READ, WRITE, Bounds, Closure, Edge, Lineage, ProcessRow
 from mlosd.store.runs import Runs
 
 RAW, CLEAN, MODEL, REPORT, PYTHON = 1, 2, 3, 4, 5
@@ -54,11 +55,11 @@ class Table:
         with apsw.Connection(str(self.database.path)) as connection:
             lineage.record(connection, run, state=state, reasons=(), facts="{}", edges=edges, processes=())
 
-    def up(self, *versions: int, runs: tuple[int, ...] = (), depth: int | None = None, limit: int = 100) -> Closure:
-        return self.lineage.upstream(versions, runs=runs, wanted=self.lineage.own(), depth=depth, limit=limit)
+    def up(self, *versions: int, runs: tuple[int, ...] = (), **bounds: Any) -> Closure:
+        return self.lineage.upstream(versions, runs=runs, bounds=Bounds(**bounds))
 
-    def down(self, *versions: int, runs: tuple[int, ...] = (), depth: int | None = None, limit: int = 100) -> Closure:
-        return self.lineage.downstream(versions, runs=runs, wanted=self.lineage.own(), depth=depth, limit=limit)
+    def down(self, *versions: int, runs: tuple[int, ...] = (), **bounds: Any) -> Closure:
+        return self.lineage.downstream(versions, runs=runs, bounds=Bounds(**bounds))
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def test_depth_is_counted_in_runs(table: Table) -> None:
 def test_libraries_are_counted_and_not_walked_through(table: Table) -> None:
     found = table.up(REPORT)
     assert PYTHON not in found.versions
-    assert found.left_out == {run: {"library": 1} for run in (PREPARE, TRAIN, EVALUATE)}
-    everything = table.lineage.upstream((REPORT,), wanted=lambda node: True, depth=None, limit=100)
+    assert found.left_out == {run: 1 for run in (PREPARE, TRAIN, EVALUATE)}
+    everything = table.up(REPORT, libraries=True)
     assert PYTHON in everything.versions
     assert everything.runs == found.runs
 
@@ -207,7 +208,27 @@ def test_of_a_run_that_was_not_watched_nothing_is_known(table: Table) -> None:
     ],
 )
 def test_what_is_somebodys_own_work(table: Table, role: str, project: str, own: bool) -> None:
-    assert table.lineage.own()(Node(1, None, role, project)) is own
+    file = table.version("x", role, project=project)
+    table.used(4, {file: READ})
+    assert (file in table.up(runs=(4,)).versions) is own
+    assert [edge.modes for edge in table.lineage.edges_of_run(4)] == [READ]
+
+
+def test_a_corrected_role_holds_for_runs_of_the_past(table: Table) -> None:
+    weights = table.version("/opt/weights.bin", "library", project="o")
+    table.used(4, {weights: READ})
+    assert table.up(runs=(4,)).left_out == {4: 1}
+    with apsw.Connection(str(table.database.path)) as connection:
+        connection.execute("UPDATE resource SET role = 'model' WHERE path = '/opt/weights.bin'")
+        lineage.judge_again(connection, "/opt/weights.bin")
+    assert table.up(runs=(4,)).versions == (weights,)
+    assert table.up(runs=(4,)).left_out == {}
+
+
+def test_a_walk_may_begin_at_a_library(table: Table) -> None:
+    found = table.down(PYTHON)
+    assert found.runs == (PREPARE, TRAIN, EVALUATE)
+    assert {edge.run for edge in found.edges if edge.version == PYTHON} == {PREPARE, TRAIN, EVALUATE}
 
 
 def test_a_run_that_made_something_is_not_forgotten(table: Table) -> None:

@@ -8,15 +8,15 @@ query as one JSON array: one statement for any number of them.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlosd.store.db import Database
 
 READ, WRITE, EXEC = 1, 2, 4
 USED = READ | EXEC
-
-_Row = tuple[int, int, int, int]
+# In the table only: the file is nobody's work. Nine of ten edges are of this kind, and SQLite passes over them.
+FOREIGN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,78 +30,66 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A version on a walk: who made it, what it is for, and the project of its resource."""
-
-    number: int
-    made_by: int | None
-    role: str
-    project: str
-
-
-@dataclass(frozen=True, slots=True)
 class Closure:
-    """What a walk found, nearest first. `left_out`: for each run how many versions of each role were not wanted."""
+    """What a walk found, nearest first. `left_out`: for each run, how many of its versions are not in it."""
 
     runs: tuple[int, ...]
     versions: tuple[int, ...]
     edges: tuple[Edge, ...]
-    left_out: dict[int, dict[str, int]]
+    left_out: Mapping[int, int]
     truncated: bool
 
 
-Wanted = Callable[[Node], bool]
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far a walk goes: `depth` runs, `limit` nodes. `libraries`: also over files that are nobody's own work."""
+
+    depth: int | None = None
+    limit: int = 2000
+    libraries: bool = False
 
 
-def upstream(
-    database: Database, versions: Iterable[int], runs: Iterable[int], *, wanted: Wanted, depth: int | None, limit: int
-) -> Closure:
-    """Back to what `versions` were made from and what `runs` read; `depth` runs far, `limit` nodes at most."""
-    walk = _Walk(database, wanted, modes=USED, limit=limit)
-    return walk.walk(versions, runs, onward=walk.makers, depth=depth)
+def upstream(database: Database, versions: Iterable[int], runs: Iterable[int], bounds: Bounds) -> Closure:
+    """Back to what `versions` were made from and what `runs` read."""
+    walk = _Walk(database, USED, bounds)
+    return walk.walk(versions, runs, onward=walk.makers)
 
 
-def downstream(
-    database: Database, versions: Iterable[int], runs: Iterable[int], *, wanted: Wanted, depth: int | None, limit: int
-) -> Closure:
-    """On to what was made of `versions` and what `runs` wrote; the bounds are those of `upstream`."""
-    walk = _Walk(database, wanted, modes=WRITE, limit=limit)
-    return walk.walk(versions, runs, onward=walk.readers, depth=depth)
+def downstream(database: Database, versions: Iterable[int], runs: Iterable[int], bounds: Bounds) -> Closure:
+    """On to what was made of `versions` and what `runs` wrote."""
+    walk = _Walk(database, WRITE, bounds)
+    return walk.walk(versions, runs, onward=walk.readers)
 
 
 class _Walk:
     """A step goes from runs to the versions that they used in one of `modes`, `onward` from there to other runs."""
 
-    def __init__(self, database: Database, wanted: Wanted, *, modes: int, limit: int) -> None:
+    def __init__(self, database: Database, modes: int, bounds: Bounds) -> None:
         self._database = database
-        self._wanted = wanted
         self._modes = modes
-        self._limit = limit
+        self._bounds = bounds
         self._runs: dict[int, None] = {}
-        self._versions: dict[int, Node] = {}
-        self._unwanted: dict[int, Node] = {}
-        self._rows: list[_Row] = []
+        self._made_by: dict[int, int | None] = {}
+        self._starts = "[]"
+        self._rows: list[tuple[int, int, int, int]] = []
         self._truncated = False
 
     def walk(
-        self,
-        versions: Iterable[int],
-        runs: Iterable[int],
-        *,
-        onward: Callable[[Iterable[int]], list[int]],
-        depth: int | None,
+        self, versions: Iterable[int], runs: Iterable[int], *, onward: Callable[[Iterable[int]], list[int]]
     ) -> Closure:
-        """From these, wanted or not, until nothing is new."""
-        self._versions.update(self._nodes(versions))
-        front, level = self._reach([*runs, *onward(self._versions)]), 0
+        """From these until nothing is new."""
+        self._made_by.update(self._makers_of(versions))
+        self._starts = json.dumps(list(self._made_by))
+        front, level = self._reach([*runs, *onward(self._made_by)]), 0
         while front:
             new, level = self._step(front), level + 1
-            front = self._reach(onward(new)) if depth is None or level < depth else []
-        return self._closure()
+            front = self._reach(onward(new)) if self._bounds.depth is None or level < self._bounds.depth else []
+        edges = tuple(Edge(*row) for row in self._rows if row[1] in self._made_by)
+        return Closure(tuple(self._runs), tuple(self._made_by), edges, self._left_out(), self._truncated)
 
     def makers(self, versions: Iterable[int]) -> list[int]:
         """The runs that made versions."""
-        return [run for number in versions if (run := self._versions[number].made_by) is not None]
+        return [run for number in versions if (run := self._made_by[number]) is not None]
 
     def readers(self, versions: Iterable[int]) -> list[int]:
         """The runs that used versions that they had not made, oldest first; hardly more than there is room for."""
@@ -114,27 +102,23 @@ class _Walk:
 
     def _step(self, runs: Sequence[int]) -> list[int]:
         """What `runs` used becomes part of the walk; the versions that are new."""
-        rows: list[_Row] = self._database.read(
-            "SELECT run, version, modes, first_use_ns FROM json_each(?) CROSS JOIN edge ON run = value",
-            (json.dumps(runs),),
+        rows = self._database.read(
+            "SELECT run, version, modes & ~?4, first_use_ns FROM json_each(?1) CROSS JOIN edge ON run = value"
+            " WHERE modes < ?2 OR version IN (SELECT value FROM json_each(?3))",
+            (json.dumps(runs), 2 * FOREIGN if self._bounds.libraries else FOREIGN, self._starts, FOREIGN),
         )
         self._rows += rows
-        reached = [(run, number) for run, number, modes, _ in rows if modes & self._modes]
-        unknown = dict.fromkeys(number for _, number in reached)
-        nodes = self._nodes(n for n in unknown if n not in self._versions and n not in self._unwanted)
-        self._unwanted.update((number, node) for number, node in nodes.items() if not self._wanted(node))
+        used = [(run, number) for run, number, modes, _ in rows if modes & self._modes]
+        made_by = self._makers_of(number for _, number in used if number not in self._made_by)
         new = dict.fromkeys(
             number
-            for run, number in reached
-            if number in nodes and number not in self._unwanted and self._counts(run, nodes[number])
+            for run, number in used
+            # What a run reads after it has made it is no input.
+            if number in made_by and (self._modes == WRITE or made_by[number] != run)
         )
         fitting = self._fitting(list(new))
-        self._versions.update((number, nodes[number]) for number in fitting)
+        self._made_by.update((number, made_by[number]) for number in fitting)
         return fitting
-
-    def _counts(self, run: int, node: Node) -> bool:
-        """Whether the use counts: what a run reads after it has made it is no input."""
-        return self._modes == WRITE or node.made_by != run
 
     def _reach(self, runs: Iterable[int]) -> list[int]:
         """Those of `runs` that are new, and fit."""
@@ -148,22 +132,20 @@ class _Walk:
         return new[:room]
 
     def _room(self) -> int:
-        return max(0, self._limit - len(self._versions) - len(self._runs))
+        return max(0, self._bounds.limit - len(self._made_by) - len(self._runs))
 
-    def _nodes(self, versions: Iterable[int]) -> dict[int, Node]:
+    def _makers_of(self, versions: Iterable[int]) -> dict[int, int | None]:
         rows = self._database.read(
-            "SELECT v.number, v.made_by, r.role, r.project FROM json_each(?) CROSS JOIN version v ON v.number = value"
-            " JOIN resource r ON r.id = v.resource",
-            (json.dumps(list(versions)),),
+            "SELECT number, made_by FROM json_each(?) CROSS JOIN version ON number = value",
+            (json.dumps(list(dict.fromkeys(versions))),),
         )
-        return {row[0]: Node(*row) for row in rows}
+        return dict(rows)
 
-    def _closure(self) -> Closure:
-        edges, left_out = [], dict[int, dict[str, int]]()
-        for run, number, modes, first_use_ns in self._rows:
-            if number in self._versions:
-                edges.append(Edge(run, number, modes, first_use_ns))
-            elif modes & self._modes and (node := self._unwanted.get(number)) and self._counts(run, node):
-                roles = left_out.setdefault(run, {})
-                roles[node.role] = roles.get(node.role, 0) + 1
-        return Closure(tuple(self._runs), tuple(self._versions), tuple(edges), left_out, self._truncated)
+    def _left_out(self) -> dict[int, int]:
+        if self._bounds.libraries:
+            return {}
+        rows = self._database.read(
+            "SELECT value, (SELECT count(*) FROM edge WHERE run = value AND modes >= ?2) FROM json_each(?1)",
+            (json.dumps(list(self._runs)), FOREIGN),
+        )
+        return {run: count for run, count in rows if count}

@@ -9,12 +9,15 @@ from typing import Any
 import apsw
 
 from mlosd.store import closure
-from mlosd.store.closure import EXEC, READ, USED, WRITE, Closure, Edge, Node, Wanted
+from mlosd.store.closure import EXEC, FOREIGN, READ, USED, WRITE, Bounds, Closure, Edge
 from mlosd.store.db import Database
 
-__all__ = ("EXEC", "READ", "WRITE", "Closure", "Edge", "Lineage", "LineageRow", "Node", "ProcessRow", "Wanted")
+__all__ = ("EXEC", "READ", "WRITE", "Bounds", "Closure", "Edge", "Lineage", "LineageRow", "ProcessRow")
 
-_EDGE = "run, version, modes, first_use_ns"
+_EDGE = f"run, version, modes & {~FOREIGN}, first_use_ns"
+# Somebody's work: data and models wherever they are, and the code and settings of projects. All else is the machine's.
+_FOREIGN = f"""{FOREIGN} * NOT (r.role IN ('dataset', 'model') OR (r.role NOT IN ('library', 'temporary') AND r.project
+  NOT IN (SELECT id FROM project WHERE name = '-')))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,24 @@ def record(
         (run, state, json.dumps(list(reasons)), facts, time.time()),
     )
     connection.executemany(
-        f"INSERT INTO edge ({_EDGE}) VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET"
+        "INSERT INTO edge (run, version, modes, first_use_ns)"
+        f" SELECT ?1, v.number, ?3 | {_FOREIGN}, ?4 FROM version v JOIN resource r ON r.id = v.resource"
+        " WHERE v.number = ?2 ON CONFLICT DO UPDATE SET"
         " modes = modes | excluded.modes, first_use_ns = min(first_use_ns, excluded.first_use_ns)",
         ((run, edge.version, edge.modes, edge.first_use_ns) for edge in edges),
     )
     connection.executemany(
         "INSERT OR REPLACE INTO process (run, pid, started_ns, parent, executable, status) VALUES (?,?,?,?,?,?)",
         ((run, p.pid, p.started_ns, p.parent, p.executable, p.status) for p in processes),
+    )
+
+
+def judge_again(connection: apsw.Connection, resource: str) -> None:
+    """The role of a resource is another now: walks heed that from now on."""
+    connection.execute(
+        f"UPDATE edge SET modes = modes & ~{FOREIGN} | (SELECT {_FOREIGN} FROM resource r WHERE r.id = ?1)"
+        " WHERE version IN (SELECT number FROM version WHERE resource = ?1)",
+        (resource,),
     )
 
 
@@ -124,35 +138,17 @@ class Lineage:
         """
         rows = self._database.read(
             "SELECT i.number, i.number = (SELECT max(n.number) FROM version n WHERE n.resource = i.resource),"
-            " i.seen_at, i.made_by, r.role, r.project"
-            " FROM version v JOIN edge e ON e.run = v.made_by JOIN version i ON i.number = e.version"
-            " JOIN resource r ON r.id = i.resource"
-            " WHERE v.number = ?1 AND e.modes & ?2 AND i.made_by IS NOT v.made_by ORDER BY e.first_use_ns, i.number",
-            (version, USED),
+            " i.seen_at FROM version v JOIN edge e ON e.run = v.made_by JOIN version i ON i.number = e.version"
+            " WHERE v.number = ?1 AND e.modes < ?2 AND e.modes & ?3 AND i.made_by IS NOT v.made_by"
+            " ORDER BY e.first_use_ns, i.number",
+            (version, FOREIGN, USED),
         )
-        own = self.own()
-        return [
-            (number, bool(current), seen_at)
-            for number, current, seen_at, made_by, role, project in rows
-            if own(Node(number, made_by, role, project))
-        ]
+        return [(number, bool(current), seen_at) for number, current, seen_at in rows]
 
-    def own(self) -> Wanted:
-        """Wants what is somebody's work: data and models, and the code and settings of projects; no libraries."""
-        outside = {id_ for (id_,) in self._database.read("SELECT id FROM project WHERE name = '-'")}
-        return lambda node: (
-            node.role in ("dataset", "model")
-            or (node.role not in ("library", "temporary") and node.project not in outside)
-        )
+    def upstream(self, versions: Iterable[int], *, runs: Iterable[int] = (), bounds: Bounds) -> Closure:
+        """Back to what versions were made from, and what `runs` read."""
+        return closure.upstream(self._database, versions, runs, bounds)
 
-    def upstream(
-        self, versions: Iterable[int], *, runs: Iterable[int] = (), wanted: Wanted, depth: int | None, limit: int
-    ) -> Closure:
-        """Back to what versions were made from, and what `runs` read; `depth` runs far, `limit` nodes at most."""
-        return closure.upstream(self._database, versions, runs, wanted=wanted, depth=depth, limit=limit)
-
-    def downstream(
-        self, versions: Iterable[int], *, runs: Iterable[int] = (), wanted: Wanted, depth: int | None, limit: int
-    ) -> Closure:
-        """On to what was made of versions, and what `runs` wrote; the bounds are those of `upstream`."""
-        return closure.downstream(self._database, versions, runs, wanted=wanted, depth=depth, limit=limit)
+    def downstream(self, versions: Iterable[int], *, runs: Iterable[int] = (), bounds: Bounds) -> Closure:
+        """On to what was made of versions, and what `runs` wrote."""
+        return closure.downstream(self._database, versions, runs, bounds)
