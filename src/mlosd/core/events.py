@@ -84,6 +84,14 @@ class ProjectChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelChanged(Event):
+    MESSAGE_ID: ClassVar[str] = "5f0e6a3d1c7b4d0e9a48b1b7f2c1a050"
+    TEXT: ClassVar[str] = "model {model}: {detail}"
+    model: str = named(names.MODEL)
+    detail: str = named(names.DETAIL)
+
+
+@dataclass(frozen=True, slots=True)
 class CallerRefused(Event):
     MESSAGE_ID: ClassVar[str] = "5f0e6a3d1c7b4d0e9a48b1b7f2c1a030"
     PRIORITY: ClassVar[int] = 5

@@ -7,7 +7,7 @@ not own: which bytes are worth keeping (retention.py).
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,23 +47,23 @@ class Blobs:
         return Incoming(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400), path)
 
     def drop(self, incoming: Incoming) -> None:
-        """Give up a file that was being filled."""
+        """Let go of a file that was filled; it is removed unless it was settled."""
         os.close(incoming.fd)
         incoming.path.unlink(missing_ok=True)
 
     def settle(self, incoming: Incoming, digest: bytes) -> None:
-        """Give a filled file its name, for good; the same bytes are stored once. Blocks until it is on the disk."""
+        """Give a filled file its name, for good; the same bytes are stored once. Blocks until it is on the disk.
+
+        The descriptor stays open; `drop` closes it, whatever became of the file.
+        """
         target = self.path(digest)
         if target.exists():
-            self.drop(incoming)
             return
         os.fsync(incoming.fd)
-        if not target.parent.exists():
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            _fsync(self._directory)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
         incoming.path.rename(target)
-        os.close(incoming.fd)
         _fsync(target.parent)
+        _fsync(self._directory)
 
     def has(self, digest: bytes) -> bool:
         """Whether these bytes are there."""
@@ -80,9 +80,9 @@ class Blobs:
 
     def all(self) -> Iterator[bytes]:
         """The digests of everything that is there."""
-        for directory in self._directory.iterdir():
-            if len(directory.name) == 2:
-                yield from (bytes.fromhex(file.name) for file in directory.iterdir())
+        for file in self._directory.glob("[0-9a-f][0-9a-f]/*"):
+            with suppress(ValueError):  # none of ours
+                yield bytes.fromhex(file.name)
 
     def remove(self, digest: bytes) -> int:
         """Remove these bytes; how many they were."""
