@@ -22,7 +22,7 @@ def test_status_tells_what_it_is_and_what_it_cannot_do(mlosd: Mlosd) -> None:
     status = mlosd.call("io.mlosd.Daemon.Status")
     assert status["backend"] == "direct"
     assert status["root"] == str(mlosd.root / "lib")
-    assert status["schema"] == 2
+    assert status["schema"] == 3
     assert status["jobs"] == {}
 
 

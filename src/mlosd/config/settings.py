@@ -53,6 +53,16 @@ class Projects:
     __pydantic_config__ = STRICT
 
     max_resources: Annotated[int, Ge(1)]
+    roll_up: Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """[lineage]"""
+
+    __pydantic_config__ = STRICT
+
+    largest_digest_gib: Annotated[int, Ge(0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +75,10 @@ class Settings:
     jobs: Jobs
     store: Store
     projects: Projects
+    lineage: Lineage
 
 
-SECTIONS = {"daemon": Daemon, "jobs": Jobs, "store": Store, "projects": Projects}
+SECTIONS = {"daemon": Daemon, "jobs": Jobs, "store": Store, "projects": Projects, "lineage": Lineage}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from mlosd.api.registry import Registry
 from mlosd.api.server import Server
 from mlosd.config import apart
 from mlosd.config.settings import Loaded
+from mlosd.content.reader import Reader
 from mlosd.core import events
 from mlosd.core.errors import MlosError
-from mlosd.daemon import lifecycle
+from mlosd.daemon import joints, lifecycle
 from mlosd.daemon.paths import Paths, paths
 from mlosd.jobs import classes, machine
 from mlosd.jobs.backends.choose import choose
@@ -33,11 +34,16 @@ from mlosd.jobs.service import JobService
 from mlosd.jobs.spec import Defaults
 from mlosd.jobs.table import JobTable
 from mlosd.kernel import journald
+from mlosd.lineage.filesystems import Filesystems
+from mlosd.lineage.follow import Follower
+from mlosd.lineage.ingest import Ingest
+from mlosd.lineage.observation import Observation
 from mlosd.projects import survey
 from mlosd.projects.service import ProjectService
 from mlosd.store.db import Database
 from mlosd.store.projects import Projects as ProjectTable
 from mlosd.store.runs import Runs
+from mlosd.store.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,10 @@ class House:
 
     paths: Paths
     database: Database
+    jobs: JobTable
     runner: Runner
+    follower: Follower
+    reader: Reader
     service: Service
     emit: lifecycle.Emit
     backend: str
@@ -76,6 +85,27 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     )
     backend = choose(settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent)
     ledger = machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve_mib << 20)
+    filesystems, reader = Filesystems(), Reader()
+    ingest = Ingest(
+        database=database,
+        versions=Versions(database),
+        digests=reader,
+        filesystems=filesystems,
+        roots=lambda uid: joints.roots(project_table, uid),
+        largest=settings.lineage.largest_digest_gib << 30,
+    )
+    observation = Observation(
+        ingest, root_of=lambda id_: joints.root_of(project_table, id_), elsewhere=project_table.elsewhere
+    )
+    follower = Follower(
+        where.traces,
+        filesystems=filesystems,
+        writes=joints.Unkept(),
+        facts_at_start=observation.facts_at_start,
+        record=observation.record,
+        why_not=None if os.geteuid() == 0 else "mlosd is not root, and the kernel tells nobody else what jobs open",
+        emit=emit,
+    )
     keepers, logs = Keepers(where.jobs), Logs(where.output)
     table = JobTable(Runs(database), logs, emit)
     runner = Runner(
@@ -86,8 +116,9 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         logs=logs,
         emit=emit,
         keep_finished=settings.jobs.keep_finished,
-        on_start=lambda job: None,
-        on_end=lambda job: None,
+        traces=where.traces if os.geteuid() == 0 else None,
+        on_start=lambda job: follower.begin(joints.subject(job)),
+        on_end=lambda job: follower.end(job.id),
     )
     jobs = JobService(
         table=table,
@@ -123,12 +154,16 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     for name, handler in (item for noun in nouns for item in noun.handlers().items()):
         registry.add(name, handler)
     registry.complete()
-    return House(where, database, runner, Service(registry, authority.authorise, emit), emit, backend.name)
+    return House(
+        where, database, runner, follower, reader, Service(registry, authority.authorise, emit), emit, backend.name
+    )
 
 
 async def live(house: House) -> None:
     """From the first job found again to the last client answered."""
+    house.follower.open()
     await house.runner.open()
+    house.follower.take_up(lambda run: joints.subject_of(house.jobs, run))
     server = Server(house.service)
     try:
         server.serve(lifecycle.listener(house.paths.socket))
@@ -138,6 +173,8 @@ async def live(house: House) -> None:
     finally:
         await server.close()
         await house.runner.close()
+        await house.follower.close()
+        await house.reader.close()
         await house.database.close()
 
 

@@ -122,14 +122,16 @@ class Follower:
         if followed := self._followed.get(run):
             await followed.settled.wait()
 
-    def left_over(self) -> list[int]:
-        """The runs whose traces an earlier daemon left."""
-        return sorted(int(path.stem) for path in self._directory.glob("*.trace") if path.stem.isdigit())
-
-    def forget(self, run: int) -> None:
-        """Remove the trace of a run that nobody knows any more."""
-        self._path(run).unlink(missing_ok=True)
-        self._facts_path(run).unlink(missing_ok=True)
+    def take_up(self, find: Callable[[int], Subject | None]) -> None:
+        """Make the rows of jobs that ended while no daemon was there. `find`: None for a job that nobody knows."""
+        for run in sorted(int(path.stem) for path in self._directory.glob("*.trace") if _is_trace(path.name)):
+            if run in self._followed:
+                continue
+            if subject := find(run):
+                self.begin(subject)
+                self.end(run)
+            else:
+                self._forget(run)
 
     def _wake(self) -> None:
         assert self._inotify is not None
@@ -173,7 +175,7 @@ class Follower:
             elif not account.ended:
                 account.reasons.append("its keeper did not see the end")
             await self._record(subject, account, await followed.facts)
-            self.forget(subject.run)
+            self._forget(subject.run)
         except Exception as e:
             # The trace stays: the next daemon tries again.
             self._emit(events.Failed(f"lineage of job {subject.run}", f"{type(e).__name__}: {e}"))
@@ -191,6 +193,10 @@ class Follower:
         with suppress(OSError):  # a full disk: known as long as we live
             path.write_text(facts, "ascii")
         return facts
+
+    def _forget(self, run: int) -> None:
+        self._path(run).unlink(missing_ok=True)
+        self._facts_path(run).unlink(missing_ok=True)
 
     def _path(self, run: int) -> Path:
         return self._directory / f"{run}.trace"
