@@ -155,7 +155,15 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         registry.add(name, handler)
     registry.complete()
     return House(
-        where, database, runner, follower, reader, Service(registry, authority.authorise, emit), emit, backend.name
+        where,
+        database,
+        table,
+        runner,
+        follower,
+        reader,
+        Service(registry, authority.authorise, emit),
+        emit,
+        backend.name,
     )
 
 
