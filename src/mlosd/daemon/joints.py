@@ -5,9 +5,14 @@ import os
 from mlosd.core.errors import NotFound
 from mlosd.jobs.job import Job
 from mlosd.jobs.table import JobTable
+from mlosd.kernel.file_handle import FileHandle
+from mlosd.lineage import places
 from mlosd.lineage.account import Used
+from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.places import Root
 from mlosd.lineage.subject import Subject
+from mlosd.registry.capture import Capture
+from mlosd.registry.written import Closed
 from mlosd.store.projects import Projects
 
 
@@ -43,6 +48,50 @@ def roots(projects: Projects, uid: int) -> list[Root]:
 def root_of(projects: Projects, id_: str) -> str | None:
     """The root of a project."""
     return next((row.root for row in projects.named(id_)), None)
+
+
+async def place_of(projects: Projects, uid: int, path: bytes) -> tuple[str, str] | None:
+    """The project of a user's file and its path there; None for libraries, whose files are nobody's models."""
+    where = places.place(path, roots(projects, uid), "")
+    if places.role(where.path, None) == "library":
+        return None
+    return where.project or await projects.elsewhere(uid), where.path
+
+
+class ModelWrites:
+    """What jobs write, as the registry of models hears of it."""
+
+    def __init__(self, capture: Capture, filesystems: Filesystems) -> None:
+        self._capture = capture
+        self._filesystems = filesystems
+
+    def closed(self, subject: Subject, used: Used, fd: int) -> None:
+        """A job closed a file after writing."""
+        first, after = used.first, used.after or used.before
+        handle = FileHandle(first.handle_type, first.handle)
+        written = Closed(
+            run=subject.run,
+            uid=subject.uid,
+            path=used.path or b"",
+            filesystem=self._filesystems.name(first.filesystem),
+            handle=handle,
+            parent=FileHandle(first.parent_type, first.parent),
+            size=after.size,
+            mtime_ns=after.mtime_ns,
+            reopen=lambda: self._filesystems.open(first.filesystem, handle),
+        )
+        self._capture.closed(written, fd)
+
+    def renamed(self, subject: Subject, used: Used) -> None:
+        """A file that a job used is called otherwise now."""
+        first = used.first
+        if used.path:
+            key = (self._filesystems.name(first.filesystem), first.handle_type, first.handle)
+            self._capture.renamed(key, used.path)
+
+    async def settle(self, run: int) -> None:
+        """The job has ended."""
+        await self._capture.settle(run)
 
 
 class Unkept:
