@@ -22,6 +22,7 @@ ROLES: dict[str, Role] = {
     "io.mlosd.Projects.Add": "user",
     "io.mlosd.Projects.List": "user",
     "io.mlosd.Projects.Show": "user",
+    "io.mlosd.Projects.Open": "user",
     "io.mlosd.Projects.Remove": "user",
     "io.mlosd.Jobs.Submit": "user",
     "io.mlosd.Jobs.Run": "user",

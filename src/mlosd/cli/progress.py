@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mlosd.cli import paint, printing, table
-from mlosd.cli.quantity import show_duration
+from mlosd.cli.quantity import show_duration, show_size
 
 FRAMES = "|/-\\"
 PERIOD = 0.2
 CLEAR_LINE = "\r\x1b[K"
+BAR = 24
 
 
 @contextmanager
@@ -41,3 +42,9 @@ def waiting(text: Callable[[], str]) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
         sys.stderr.write(CLEAR_LINE)
         sys.stderr.flush()
+
+
+def bar(done: int, total: int) -> str:
+    """How much of some bytes is done, as a bar and in words."""
+    filled = BAR * done // total if total else 0
+    return f"[{'#' * filled}{'.' * (BAR - filled)}] {show_size(done)} of {show_size(total)}"

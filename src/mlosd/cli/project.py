@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from mlosd.cli import asking, printing, program
+from mlosd.cli import asking, opened_project, printing, program, progress
 from mlosd.cli.printing import moment
-from mlosd.cli.quantity import show_size
+from mlosd.cli.quantity import show_size, size
 from mlosd.cli.reach import Address
 from mlosd.cli.table import Column
 
@@ -64,6 +64,30 @@ def show(address: Address, project: str, *, json: bool) -> None:
         print()
         columns = [Column("ROLE"), Column("SIZE", align=">"), Column("INODE", align=">"), Column("PATH", cut=True)]
         printing.rows(columns, map(_resource, reply["resources"]))
+
+
+@command.command(
+    "open", epilog="\b\nExamples:\n  mlosctl project open vision\n  mlosctl project open vision --budget 4G"
+)
+@click.argument("project", shell_complete=asking.projects)
+@click.option("--budget", metavar="SIZE", callback=asking.read_by(size), help="Read no more than this, e.g. 4G.")
+@click.option("--force", is_flag=True, help="Warm it also where that was measured not to be worth it.")
+@click.option("--network", is_flag=True, help="Warm files on network file systems, too.")
+@asking.as_json
+@click.pass_obj
+def open_(address: Address, project: str, *, budget: int | None, force: bool, network: bool, json: bool) -> None:
+    """Bring a project into memory: what its next run will read, in the order in which the last one did."""
+    asked = {"project": project, "budget": budget, "force": force or None, "network": network or None}
+    known = {name: value for name, value in asked.items() if value is not None}
+    reply: dict[str, Any] = {"progress": {"done": 0, "total": 0}}
+    with progress.waiting(lambda: progress.bar(**reply["progress"])):
+        for reply in address.connect().stream("io.mlosd.Projects.Open", known):  # noqa: B007 - the last one counts
+            pass
+    if json:
+        printing.json_line(reply["opened"])
+    else:
+        printing.heading(reply["opened"]["project"])
+        printing.facts(opened_project.facts(reply["opened"]))
 
 
 @command.command(epilog="\b\nExamples:\n  mlosctl project remove vision")

@@ -53,6 +53,10 @@ class Projects:
     __pydantic_config__ = STRICT
 
     max_resources: Annotated[int, Ge(1)]
+    warm_budget_percent: Annotated[int, Ge(0), Le(90)]
+    warm_reserve_mib: Annotated[int, Ge(0)]
+    warm_pressure: Annotated[float, Ge(0), Le(100)]
+    warm_threads: Annotated[int, Ge(1), Le(16)]
     roll_up: Annotated[int, Ge(1)]
 
 

@@ -39,11 +39,13 @@ from mlosd.lineage.follow import Follower
 from mlosd.lineage.ingest import Ingest
 from mlosd.lineage.observation import Observation
 from mlosd.projects import survey
+from mlosd.projects.open import Opening, Policy
 from mlosd.projects.service import ProjectService
 from mlosd.store.db import Database
 from mlosd.store.projects import Projects as ProjectTable
 from mlosd.store.runs import Runs
 from mlosd.store.versions import Versions
+from mlosd.store.warming import Warming
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,16 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         parse=lambda text, uid, gid: apart.parse_project(text, uid=uid, gid=gid, own_uid=os.getuid()),
         user_name=user_name,
         most_resources=settings.projects.max_resources,
+        emit=emit,
+    )
+    opening = Opening(
+        warming=Warming(database),
+        policy=Policy(
+            percent=settings.projects.warm_budget_percent,
+            reserve=settings.projects.warm_reserve_mib << 20,
+            pressure=settings.projects.warm_pressure,
+            threads=settings.projects.warm_threads,
+        ),
         emit=emit,
     )
     backend = choose(settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent)
@@ -150,7 +162,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
 
     registry = Registry(service_interface.interfaces())
     service_interface.register(registry)
-    nouns = (Daemon(status, watchers, loaded.origins), Jobs(jobs, authority), Projects(projects, authority))
+    nouns = (Daemon(status, watchers, loaded.origins), Jobs(jobs, authority), Projects(projects, opening, authority))
     for name, handler in (item for noun in nouns for item in noun.handlers().items()):
         registry.add(name, handler)
     registry.complete()

@@ -1,21 +1,27 @@
 """io.mlosd.Projects."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from mlosd.api.authz import Authority
 from mlosd.api.call import CallContext, Handler
 from mlosd.api.caller import Caller
+from mlosd.core.errors import BadRequest
+from mlosd.projects.open import Opening, Wish
+from mlosd.projects.resolve import Reader
 from mlosd.projects.service import MayTouch, ProjectService
 
 Parameters = dict[str, Any]
 
 
 class Projects:
-    """The methods of io.mlosd.Projects over a ProjectService."""
+    """The methods of io.mlosd.Projects over a ProjectService and an Opening."""
 
-    def __init__(self, service: ProjectService, authority: Authority) -> None:
+    def __init__(self, service: ProjectService, opening: Opening, authority: Authority) -> None:
         self._service = service
+        self._opening = opening
         self._authority = authority
 
     def handlers(self) -> dict[str, Handler]:
@@ -24,6 +30,7 @@ class Projects:
             "io.mlosd.Projects.Add": self.add,
             "io.mlosd.Projects.List": self.list,
             "io.mlosd.Projects.Show": self.show,
+            "io.mlosd.Projects.Open": self.open,
             "io.mlosd.Projects.Remove": self.remove,
         }
 
@@ -38,6 +45,17 @@ class Projects:
     async def show(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
         project, resources = await self._service.show(parameters["project"], self._mine(caller))
         return {"project": project, "resources": resources}
+
+    async def open(self, caller: Caller, parameters: Parameters, call: CallContext) -> AsyncGenerator[Parameters, None]:
+        project = self._service.find(parameters["project"], self._mine(caller))
+        if (budget := parameters.get("budget")) is not None and budget < 0:
+            raise BadRequest("a budget is a number of bytes, none of them negative")
+        wish = Wish(budget, force=bool(parameters.get("force")), remote=bool(parameters.get("network")))
+        reader = Reader(caller.uid, caller.gid, tuple(sorted(caller.groups)))
+        async with aclosing(self._opening.open(project, reader, wish)) as replies:
+            async for reply in replies:
+                if call.more or reply["opened"]:
+                    yield reply
 
     async def remove(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
         await self._service.remove(parameters["project"], self._mine(caller))
