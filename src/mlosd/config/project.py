@@ -22,13 +22,22 @@ DEFAULT_ROLES: dict[Role, list[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ProjectFile:
-    """The whole of mlos.toml. `roles`: globs below the root; where two match, the role named first wins."""
+    """The whole of mlos.toml. `roles`: globs below the root; where two match, the role named first wins.
+
+    `datasets`: directories, or globs of them, each of which is one dataset however many files it has.
+    """
 
     __pydantic_config__ = STRICT
 
     name: Annotated[str, Len(1, 100)] | None = None
     environment: Environment = "dev"
     roles: dict[Role, list[str]] = field(default_factory=lambda: dict(DEFAULT_ROLES))
+    datasets: list[Annotated[str, Len(1, 4096)]] = field(default_factory=list)
+
+    @property
+    def role_by(self) -> str:
+        """Who said what the files are for: the user, or we by default."""
+        return "assumed" if self.roles == DEFAULT_ROLES else "declared"
 
 
 def parse(text: bytes, *, source: str = "mlos.toml") -> ProjectFile:

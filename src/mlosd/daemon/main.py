@@ -27,6 +27,7 @@ from mlosd.daemon.paths import Paths, paths
 from mlosd.jobs import classes, machine
 from mlosd.jobs.backends.choose import choose
 from mlosd.jobs.control import Control
+from mlosd.jobs.job import Job
 from mlosd.jobs.keepers import Keepers
 from mlosd.jobs.logs import Logs
 from mlosd.jobs.runner import Runner
@@ -39,9 +40,14 @@ from mlosd.lineage.follow import Follower
 from mlosd.lineage.ingest import Ingest
 from mlosd.lineage.observation import Observation
 from mlosd.projects import survey
+from mlosd.projects.datasets import Datasets
+from mlosd.projects.following import Declared, Following, Limits
+from mlosd.projects.gain import Gains
 from mlosd.projects.open import Opening, Policy
+from mlosd.projects.rescan import Rescan
 from mlosd.projects.service import ProjectService
 from mlosd.store.db import Database
+from mlosd.store.manifests import Manifests
 from mlosd.store.projects import Projects as ProjectTable
 from mlosd.store.runs import Runs
 from mlosd.store.versions import Versions
@@ -54,6 +60,8 @@ class House:
 
     paths: Paths
     database: Database
+    projects: ProjectTable
+    following: Following
     jobs: JobTable
     runner: Runner
     follower: Follower
@@ -78,15 +86,22 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         watchers.tell(event)
 
     authority = authz.authority(settings.daemon.admin_group)
+    reader, versions = Reader(), Versions(database)
+    rescan = Rescan(projects=project_table, versions=versions, digests=reader)
+    datasets = Datasets(manifests=Manifests(database), rescan=rescan, states=where.manifests)
+    limits = Limits(settings.projects.max_resources, settings.projects.roll_up, ours=where.inodes())
+
+    def parse(text: bytes, uid: int, gid: int) -> Declared:
+        return apart.parse_project(text, uid=uid, gid=gid, own_uid=os.getuid())
+
+    following = Following(rescan=rescan, datasets=datasets, parse=parse, limits=limits, emit=emit)
     projects = ProjectService(
-        projects=project_table,
-        parse=lambda text, uid, gid: apart.parse_project(text, uid=uid, gid=gid, own_uid=os.getuid()),
-        user_name=user_name,
-        most_resources=settings.projects.max_resources,
-        emit=emit,
+        projects=project_table, parse=parse, user_name=user_name, limits=limits, following=following, emit=emit
     )
+    warming = Warming(database)
+    gains = Gains(warming)
     opening = Opening(
-        warming=Warming(database),
+        warming=warming,
         policy=Policy(
             percent=settings.projects.warm_budget_percent,
             reserve=settings.projects.warm_reserve_mib << 20,
@@ -97,10 +112,10 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     )
     backend = choose(settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent)
     ledger = machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve_mib << 20)
-    filesystems, reader = Filesystems(), Reader()
+    filesystems = Filesystems()
     ingest = Ingest(
         database=database,
-        versions=Versions(database),
+        versions=versions,
         digests=reader,
         filesystems=filesystems,
         roots=lambda uid: joints.roots(project_table, uid),
@@ -118,6 +133,15 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         why_not=None if os.geteuid() == 0 else "mlosd is not root, and the kernel tells nobody else what jobs open",
         emit=emit,
     )
+
+    def on_start(job: Job) -> None:
+        follower.begin(joints.subject(job))
+        gains.begin(job.id, job.request.project, joints.reader(job))
+
+    def on_end(job: Job) -> None:
+        follower.end(job.id)
+        gains.end(job.id, joints.waited(job))
+
     keepers, logs = Keepers(where.jobs), Logs(where.output)
     table = JobTable(Runs(database), logs, emit)
     runner = Runner(
@@ -129,8 +153,8 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         emit=emit,
         keep_finished=settings.jobs.keep_finished,
         traces=where.traces if os.geteuid() == 0 else None,
-        on_start=lambda job: follower.begin(joints.subject(job)),
-        on_end=lambda job: follower.end(job.id),
+        on_start=on_start,
+        on_end=on_end,
     )
     jobs = JobService(
         table=table,
@@ -169,6 +193,8 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     return House(
         where,
         database,
+        project_table,
+        following,
         table,
         runner,
         follower,
@@ -184,6 +210,7 @@ async def live(house: House) -> None:
     house.follower.open()
     await house.runner.open()
     house.follower.take_up(lambda run: joints.subject_of(house.jobs, run))
+    house.following.open(house.projects.all())
     server = Server(house.service)
     try:
         server.serve(lifecycle.listener(house.paths.socket))
@@ -194,6 +221,7 @@ async def live(house: House) -> None:
         await server.close()
         await house.runner.close()
         await house.follower.close()
+        await house.following.close()
         await house.reader.close()
         await house.database.close()
 

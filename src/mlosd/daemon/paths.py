@@ -36,6 +36,14 @@ class Paths:
     def traces(self) -> Path:
         return self.lib / "traces"
 
+    @property
+    def manifests(self) -> Path:
+        return self.lib / "manifests"
+
+    def inodes(self) -> frozenset[tuple[int, int]]:
+        """(device, inode) of what is made below: whoever watches files must not watch these."""
+        return frozenset((status.st_dev, status.st_ino) for status in (self.run.stat(), self.lib.stat()))
+
     def make(self) -> None:
         """Make the directories: everybody may reach the socket, nobody else the rest.
 

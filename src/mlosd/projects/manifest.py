@@ -137,6 +137,12 @@ def find(root: bytes, path: bytes, get: Get) -> Entry | None:
     return next((entry for entry in node.entries if entry.path == path), None)
 
 
+def children(content: bytes) -> list[bytes]:
+    """The digests of the nodes right below a node, by its content."""
+    node = _read(b"", lambda _: content)
+    return [] if isinstance(node, _Leaf) else [child for child in node.children if child]
+
+
 def summary(root: bytes, get: Get) -> Summary:
     """How much a tree holds, from its root alone."""
     return _sum(_read(root, get))

@@ -3,9 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mlosd.core import events
 from mlosd.core.errors import BadRequest, NotFound
@@ -13,40 +13,33 @@ from mlosd.core.ids import new_id
 from mlosd.core.own_thread import in_own_thread
 from mlosd.kernel.file_handle import FileHandle
 from mlosd.projects import survey
-from mlosd.projects.roles import Roles
-from mlosd.store.projects import ELSEWHERE, ProjectRow, Projects, ResourceRow
+from mlosd.projects.following import Following, Limits, Parse, plan_of
+from mlosd.projects.roles import Paths
+from mlosd.projects.walk import DIRECTORY
+from mlosd.store.projects import ELSEWHERE, Found, ProjectRow, Projects, ResourceRow
 
 View = dict[str, Any]
 MayTouch = Callable[[int], bool]
 
 
-class Declared(Protocol):
-    """What mlos.toml says (config.project.ProjectFile)."""
-
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def environment(self) -> str: ...
-    @property
-    def roles(self) -> Mapping[Any, Sequence[str]]: ...
-
-
 class ProjectService:
-    """`parse` reads the text of a user's mlos.toml, as that user (uid, gid); an empty text gives the defaults."""
+    """What callers ask of projects."""
 
     def __init__(
         self,
         *,
         projects: Projects,
-        parse: Callable[[bytes, int, int], Declared],
+        parse: Parse,
         user_name: Callable[[int], str],
-        most_resources: int,
+        limits: Limits,
+        following: Following,
         emit: Callable[[events.Event], None],
     ) -> None:
         self._projects = projects
         self._parse = parse
         self._user_name = user_name
-        self._most_resources = most_resources
+        self._limits = limits
+        self._following = following
         self._emit = emit
 
     async def add(self, path: Path, *, name: str | None, uid: int, operator: bool) -> View:
@@ -57,7 +50,8 @@ class ProjectService:
         try:
             status, text = await in_own_thread(lambda: (os.fstat(root), survey.read_project_file(root) or b""))
             declared = await asyncio.to_thread(self._parse, text, status.st_uid, status.st_gid)
-            result = await in_own_thread(lambda: survey.survey(root, Roles(declared.roles), most=self._most_resources))
+            plan = plan_of(declared, self._limits, known={}, datasets=())
+            result = await in_own_thread(lambda: survey.survey(root, plan, most=self._limits.most))
         finally:
             os.close(root)
         name = name or declared.name or path.name
@@ -67,8 +61,9 @@ class ProjectService:
             raise BadRequest(f"{name!r} is no name for a project", hint="give it another with --name")
         project = ProjectRow(new_id(), name, os.fspath(path), status.st_uid, declared.environment, time.time())
         await self._projects.add(project, result.found)
+        self._following.follow(project)
         self._emit(events.ProjectChanged(project.name, f"added, {len(result.found)} resources"))
-        return self._view(project, notes=result.notes)
+        return self._view(project, notes=(*result.notes, *_unmatched(declared.datasets, result.found)))
 
     def owned(self, may_touch: MayTouch) -> list[View]:
         """The caller's projects."""
@@ -83,6 +78,7 @@ class ProjectService:
     async def remove(self, name_or_id: str, may_touch: MayTouch) -> None:
         """Forget a project; its files stay."""
         project = self.find(name_or_id, may_touch)
+        self._following.forget(project.id)
         await self._projects.remove(project.id)
         self._emit(events.ProjectChanged(project.name, "removed"))
 
@@ -112,6 +108,12 @@ class ProjectService:
             "resources": self._projects.roles(project.id),
             "notes": list(notes),
         }
+
+
+def _unmatched(datasets: Sequence[str], found: Sequence[Found]) -> list[str]:
+    """What mlos.toml declares and nobody found."""
+    directories = [file.path for file in found if file.format == DIRECTORY]
+    return [f"mlos.toml: datasets: {glob} is no directory here" for glob in Paths(datasets).unmatched(directories)]
 
 
 def _is_text(name: str) -> bool:

@@ -6,19 +6,17 @@ The root is a directory fd that was opened without following a symbolic link; ev
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlosd.core.errors import NotFound, NotPermitted, Refused
-from mlosd.kernel.file_handle import FileHandle, name_to_handle_at
-from mlosd.kernel.filesystem_uuid import filesystem_id
+from mlosd.kernel.file_handle import FileHandle
 from mlosd.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
-from mlosd.projects.roles import Roles
+from mlosd.projects.walk import DIRECTORY, Directory, Looking, Parent, Plan, walk
 from mlosd.store.projects import Found
 
 LARGEST_PROJECT_FILE = 1 << 20
-SKIPPED = frozenset({".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", "node_modules"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,71 +85,53 @@ def read_project_file(root: int) -> bytes | None:
     return text
 
 
-def survey(root: int, roles: Roles, *, most: int) -> Survey:
-    """Every file below the root that has a role, and the root itself. Raises Refused beyond `most` files."""
-    notes: list[str] = []
-    look = _Look(str(filesystem_id(root)), notes)
-    found = [look.at(root, ".", path=".", role="root")]
-    for directory, fd, names in _walk(root):
-        for name in names:
-            path = f"{directory}/{name}" if directory else name
-            if role := roles.of(path):
-                found.append(look.at(fd, name, path=path, role=role))
+def survey(root: int, plan: Plan, *, most: int) -> Survey:
+    """Every file below the root that has a role, every dataset, and the root itself. Raises Refused beyond `most`."""
+    looking = Looking()
+    found = [looking.at(looking.parent(root), ".", path=".", role="root")]
+    for directory in walk(root, plan):
+        found += look_into(looking, directory, plan)
         if len(found) > most:
             raise Refused(
                 f"more than {most} files have a role",
-                hint="narrow the globs in mlos.toml, or raise projects.max_resources",
+                hint='narrow the globs in mlos.toml, declare big directories there: datasets = ["data/images"],'
+                " or raise projects.max_resources",
             )
-    return Survey(tuple(found), tuple(dict.fromkeys(notes)))
+    return Survey(tuple(found), tuple(dict.fromkeys(looking.notes)))
 
 
-def _walk(root: int) -> Iterator[tuple[str, int, list[str]]]:
-    """(directory below the root, its fd, its regular files); symbolic links are never followed."""
-    for directory, subdirectories, files, fd in os.fwalk(".", dir_fd=root, follow_symlinks=False):
-        subdirectories[:] = sorted(name for name in subdirectories if name not in SKIPPED)
-        yield directory.removeprefix(".").removeprefix("/"), fd, sorted(name for name in files if _is_regular(fd, name))
+def look_into(looking: Looking, directory: Directory, plan: Plan) -> list[Found]:
+    """The files of a directory that have a role; of a dataset, itself."""
+    parent, found = looking.parent(directory.fd), []
+    if directory.is_dataset:
+        status, up = os.fstat(directory.fd), looking.parent_of(directory.fd)
+        name = directory.path.rpartition("/")[2]
+        return [dataset_found(parent, up, status, path=directory.path, name=name)]
+    for name in directory.files:
+        path = f"{directory.path}/{name}" if directory.path else name
+        if role := plan.role(path):
+            with suppress(FileNotFoundError):
+                found.append(looking.at(parent, name, path=path, role=role))
+    return found
 
 
-def _is_regular(fd: int, name: str) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """Looks at files of one file system; `notes` collects what that cannot tell."""
-
-    filesystem: str
-    notes: list[str]
-
-    def at(self, directory: int, name: str, *, path: str, role: str) -> Found:
-        """What the name in the directory means now."""
-        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        handle, parent = self._handle(directory, name, status), self._handle(directory, ".", os.fstat(directory))
-        return Found(
-            role=role,
-            path=path,
-            name=os.fsencode(name),
-            filesystem=self.filesystem,
-            handle_type=handle.type,
-            handle=handle.bytes,
-            parent_type=parent.type,
-            parent=parent.bytes,
-            inode=status.st_ino,
-            size=status.st_size,
-            mtime_ns=status.st_mtime_ns,
-            ctime_ns=status.st_ctime_ns,
-            links=status.st_nlink if stat.S_ISREG(status.st_mode) else 1,
-        )
-
-    def _handle(self, directory: int, name: str, status: os.stat_result) -> FileHandle:
-        try:
-            return name_to_handle_at(name, dirfd=directory)
-        except OSError as e:
-            self.notes.append(f"degraded: no file handles here ({e.strerror}); files are known by inode number")
-            return FileHandle(0, status.st_ino.to_bytes(8, "little"))
+def dataset_found(here: Parent, up: FileHandle, status: os.stat_result, *, path: str, name: str) -> Found:
+    """A directory that is one dataset. Its size and times are those of its manifest, and nobody knows that yet."""
+    return Found(
+        role="dataset",
+        path=path,
+        name=os.fsencode(name),
+        filesystem=here.filesystem,
+        handle_type=here.handle.type,
+        handle=here.handle.bytes,
+        parent_type=up.type,
+        parent=up.bytes,
+        inode=status.st_ino,
+        size=0,
+        mtime_ns=0,
+        ctime_ns=0,
+        format=DIRECTORY,
+    )
 
 
 def _hint(error: OSError) -> str:

@@ -15,7 +15,7 @@ import apsw
 from mlosd.core.errors import Refused
 from mlosd.core.ids import new_id
 from mlosd.store.db import Database
-from mlosd.store.versions import Seen, see
+from mlosd.store.versions import Seen, leave, see
 
 # Files of no project are a project of their owner's all the same; nobody can name one so.
 ELSEWHERE = "-"
@@ -38,6 +38,7 @@ class Found:
     mtime_ns: int
     ctime_ns: int
     links: int = 1
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,26 @@ class ResourceRow:
     handle: bytes
     inode: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A resource whose file was there when somebody last looked, and what it was. `digested`: so is its content."""
+
+    resource: str
+    path: str
+    role: str
+    filesystem: str
+    handle_type: int
+    handle: bytes
+    parent_type: int
+    parent: bytes
+    name: bytes
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    digested: bool
+    format: str | None
 
 
 class Projects:
@@ -156,6 +177,53 @@ class Projects:
         )
         return [ResourceRow(id_, role, os.fsdecode(path), *rest) for id_, role, path, *rest in rows]
 
+    def known(self, id_: str, *, after: str = "", most: int = 1000) -> list[Known]:
+        """Some of what a project is known to have, by path."""
+        return self._known("r.project = ?1 AND r.path > CAST(?2 AS TEXT)", id_, os.fsencode(after), most)
+
+    def known_below(self, id_: str, path: str) -> list[Known]:
+        """What a project is known to have at this path, and below it if that is a directory."""
+        top = os.fsencode(path)
+        at = self._known("r.project = ?1 AND r.path = CAST(?2 AS TEXT)", id_, top, 1)
+        # "0" follows "/".
+        below = "r.project = ?1 AND r.path > CAST(?2 || '/' AS TEXT) AND r.path < CAST(?2 || '0' AS TEXT)"
+        return at + self._known(below, id_, top, -1)
+
+    def saw(self, seen: Iterable[Seen], gone: Iterable[Known], *, at: float) -> "asyncio.Future[None]":
+        """Note files as they are now, and those that are not there any more, in one transaction."""
+        files, missing = tuple(seen), tuple(gone)
+
+        def work(connection: apsw.Connection) -> None:
+            for file in files:
+                see(connection, file, run=None, at=at)
+            for row in missing:
+                # One that has just been seen under another name is not gone.
+                path = os.fsencode(row.path)
+                if list(
+                    connection.execute(
+                        "SELECT 1 FROM resource WHERE id = ? AND path = CAST(? AS TEXT)", (row.resource, path)
+                    )
+                ):
+                    leave(connection, row.resource, at)
+
+        return self._database.write_many(work)
+
+    def _known(self, where: str, id_: str, path: bytes, most: int) -> list[Known]:
+        rows = self._database.read(
+            "SELECT r.id, CAST(r.path AS BLOB), r.role, o.filesystem, o.handle_type, o.handle, b.parent_type, b.parent,"
+            " b.name, v.size, v.mtime_ns, v.ctime_ns, v.digest IS NOT NULL, v.format"
+            " FROM resource r JOIN binding b ON b.resource = r.id AND b.valid_to IS NULL"
+            " JOIN object o ON o.id = b.object"
+            " JOIN version v ON v.rowid = (SELECT rowid FROM version WHERE resource = r.id"
+            " ORDER BY seen_at DESC, rowid DESC LIMIT 1)"
+            f" WHERE {where} ORDER BY r.path LIMIT ?3",
+            (id_, path, most),
+        )
+        return [
+            Known(id_, os.fsdecode(path), *rest, bool(digested), format_)  # type: ignore[call-arg]
+            for id_, path, *rest, digested, format_ in rows
+        ]
+
     def _select(self, rest: str, *bindings: str) -> list[ProjectRow]:
         rows = self._database.read(
             "SELECT id, name, CAST(root AS BLOB), owner, environment, added_at FROM project"
@@ -182,5 +250,6 @@ def _add_file(connection: apsw.Connection, project: ProjectRow, file: Found) -> 
         mtime_ns=file.mtime_ns,
         ctime_ns=file.ctime_ns,
         links=file.links,
+        format=file.format,
     )
     see(connection, seen, run=None, at=project.added_at)
