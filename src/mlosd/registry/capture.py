@@ -17,7 +17,7 @@ from mlosd.kernel.lease import has_writers
 from mlosd.registry import names
 from mlosd.registry.keep import Keeping, Reads, Where, is_regular, state
 from mlosd.registry.written import Closed, Key, Stage, Written
-from mlosd.store.models import STORED, Added, Models
+from mlosd.store.models import Added, Models
 
 PlaceOf = Callable[[int, bytes], Awaitable[tuple[str, str] | None]]
 """The project of a user's file and its path there; None for files that are no models of anybody's (libraries)."""

@@ -95,7 +95,9 @@ class Keeping:
         if note and kept.stored:
             kept = Kept(kept.digest, f"{kept.captured} ({note})", kept.stored)
         name = names.of_path(where.path)
-        return await self._models.keep(seen(taken, where), kept, name=name, run=run, at=time.time())
+        return await self._models.keep(
+            seen(where, taken.state, taken.content), kept, name=name, run=run, at=time.time()
+        )
 
     @asynccontextmanager
     async def taking(self, fd: int, *, name: bytes) -> AsyncIterator[Taken]:
@@ -174,8 +176,8 @@ def locate(fd: int, directory: int, *, project: str, path: str, role_by: str) ->
     )
 
 
-def seen(taken: Taken, where: Where) -> Seen:
-    """The file as the metadata table is told of it."""
+def seen(where: Where, now: State, content: Content | None) -> Seen:
+    """The file as the metadata table is told of it. `content`: None where the table knows it from before."""
     return Seen(
         project=where.project,
         path=where.path,
@@ -187,14 +189,14 @@ def seen(taken: Taken, where: Where) -> Seen:
         parent_type=where.parent.type,
         parent=where.parent.bytes,
         name=where.name,
-        inode=taken.state.inode,
-        size=taken.state.size,
-        mtime_ns=taken.state.mtime_ns,
-        ctime_ns=taken.state.ctime_ns,
-        links=taken.state.links,
-        digest=taken.content.digest,
-        format=taken.content.identity.format,
-        header=header(taken.content.identity),
+        inode=now.inode,
+        size=now.size,
+        mtime_ns=now.mtime_ns,
+        ctime_ns=now.ctime_ns,
+        links=now.links,
+        digest=content.digest if content else None,
+        format=content.identity.format if content else None,
+        header=header(content.identity) if content else None,
     )
 
 

@@ -75,7 +75,7 @@ class Written:
         """Learn what the file is called now; False when no name leads to it any more."""
         fd = self.open()
         own = os.fstat(fd)
-        told = os.readlink(f"/proc/self/fd/{fd}".encode("ascii"))
+        told = os.readlink(f"/proc/self/fd/{fd}".encode("ascii"))  # noqa: PTH115 - bytes
         for path in (told, self.path):
             try:
                 found = os.lstat(path)
