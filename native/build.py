@@ -54,6 +54,18 @@ SHEPHERD_SOURCES = (
     "family.c",
     "usage.c",
     "sd_notify.c",
+    "observe.c",
+    "namespace.c",
+    "mounts.c",
+    "covering.c",
+    "sight.c",
+    "streams.c",
+    "look.c",
+    "files.c",
+    "process_tree.c",
+    "members.c",
+    "proc_events.c",
+    "trace.c",
 )
 
 STRICT = ("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror")

@@ -59,6 +59,7 @@ void mlos_keeper_end(struct mlos_keeper *keeper, bool all_gone)
 {
     if (keeper->exit_record >= 0)
         write_exit(keeper, all_gone);
+    mlos_observe_end(keeper->observer);
     if (keeper->cgroup_path[0])
         mlos_cgroup_remove(keeper->cgroup_path);
     // Last, so that whoever hears it finds the record complete and the cgroup gone.

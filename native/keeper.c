@@ -69,10 +69,13 @@ static void let_go_of_terminal(const struct mlos_keeper *keeper)
 static int start(struct mlos_keeper *keeper)
 {
     let_go_of_terminal(keeper);
-    int r = mlos_launch(&keeper->spec, keeper->cgroup, &keeper->child);
+    mlos_cleanup_close int tell = -1;
+    keeper->observer = mlos_observe_begin(&keeper->spec, keeper->cgroup, &tell);
+    int r = mlos_launch(&keeper->spec, keeper->cgroup, keeper->observer, tell, &keeper->child);
     if (r < 0)
         return mlos_keeper_refused(keeper, "fork", r);
     let_go_of_streams();
+    mlos_observe_started(keeper->observer, keeper->child.pid);
     r = write_started(keeper);
     if (r < 0) {
         // Nobody could find the job again: it must not run.

@@ -3,6 +3,7 @@
 
 #include "shepherd.h"
 
+#include <poll.h>
 #include <signal.h>
 
 enum mlos_phase { MLOS_RUNNING, MLOS_STOPPING, MLOS_KILLING };
@@ -15,6 +16,7 @@ struct mlos_keeper {
     int connection, signals;
     int cgroup, events;
     struct mlos_child child;
+    struct mlos_observer *observer; // NULL: nobody asked what the job uses
     struct mlos_refusal refusal;  // error 0: none
     struct mlos_text reply;       // length 0: said, or not yet known
     struct mlos_text knob_errors; // lines for `started`
@@ -34,3 +36,13 @@ void mlos_keeper_kill(struct mlos_keeper *keeper);                      // stay.
 bool mlos_keeper_stay(struct mlos_keeper *keeper);                      // stay.c; false: something survived
 void mlos_keeper_end(struct mlos_keeper *keeper, bool all_gone);        // ending.c
 int mlos_keeper_exit_status(const struct mlos_keeper *keeper);          // ending.c
+
+// observe.c: what the job opens, writes and runs. An observer may be NULL: then nothing happens.
+enum { MLOS_OBSERVED = 4 }; // things that it waits for
+
+struct mlos_observer *mlos_observe_begin(const struct mlos_spec *spec, int cgroup, int *tell);
+void mlos_observe_started(struct mlos_observer *observer, pid_t pid);
+void mlos_observe_pollfds(const struct mlos_observer *observer, struct pollfd wait[MLOS_OBSERVED]);
+int mlos_observe_timeout_ms(struct mlos_observer *observer, int timeout_ms);
+void mlos_observe_handle(struct mlos_observer *observer, const struct pollfd wait[MLOS_OBSERVED]);
+void mlos_observe_end(struct mlos_observer *observer);

@@ -1,5 +1,5 @@
-// From a spec to a process: what must happen between fork and exec. The child allocates nothing and says at which step
-// it was refused, over a pipe that closes by itself when the command runs.
+// From a spec to a process: what must happen between fork and exec. The child says at which step it was refused, over a
+// pipe that closes by itself when the command runs.
 #define _GNU_SOURCE
 #include "shepherd.h"
 
@@ -79,7 +79,8 @@ static __attribute__((noreturn)) void refuse(int report, const char *step, int e
     _exit(written == sizeof refusal ? 126 : 125);
 }
 
-static __attribute__((noreturn)) void child(const struct mlos_spec *spec, int report, int cgroup_to_join)
+static __attribute__((noreturn)) void child(const struct mlos_spec *spec, int report, int cgroup_to_join,
+                                            const struct mlos_observer *observer, int tell)
 {
     int r = cgroup_to_join < 0 ? 0 : mlos_cgroup_write(cgroup_to_join, "cgroup.procs", "0");
     if (r < 0)
@@ -90,6 +91,7 @@ static __attribute__((noreturn)) void child(const struct mlos_spec *spec, int re
     if (spec->terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0)
         refuse(report, "terminal", errno);
     restore_oom_score();
+    mlos_observe_child(observer, tell);
     // The system call takes a mask of any size; the C library's type ends at 1024 CPUs.
     if (spec->affinity_size && syscall(SYS_sched_setaffinity, 0, spec->affinity_size, spec->affinity) < 0)
         refuse(report, "affinity", errno);
@@ -116,7 +118,8 @@ static pid_t fork_into(int cgroup)
 }
 
 // `cgroup` is a directory's fd, or -1.
-int mlos_launch(const struct mlos_spec *spec, int cgroup, struct mlos_child *ret)
+int mlos_launch(const struct mlos_spec *spec, int cgroup, const struct mlos_observer *observer, int tell,
+                struct mlos_child *ret)
 {
     int report[2];
     if (pipe2(report, O_CLOEXEC) < 0)
@@ -129,7 +132,7 @@ int mlos_launch(const struct mlos_spec *spec, int cgroup, struct mlos_child *ret
         pid = fork();
     }
     if (pid == 0)
-        child(spec, report[1], cgroup_to_join);
+        child(spec, report[1], cgroup_to_join, observer, tell);
     int error = errno;
     close(report[1]);
     if (pid < 0) {

@@ -58,7 +58,12 @@ struct mlos_child {
     int report;
 };
 
-int mlos_launch(const struct mlos_spec *spec, int cgroup, struct mlos_child *ret);
+// `observer` (NULL: none) is told over `tell` which mount namespace the child made for itself; see observe.h.
+struct mlos_observer;
+void mlos_observe_child(const struct mlos_observer *observer, int tell);
+
+int mlos_launch(const struct mlos_spec *spec, int cgroup, const struct mlos_observer *observer, int tell,
+                struct mlos_child *ret);
 void mlos_lower_oom_score(void);
 
 // keeper.c: one job, from its spec to its end. Return the exit status of the keeper.

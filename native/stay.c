@@ -120,18 +120,22 @@ static int timeout_ms(const struct mlos_keeper *keeper)
 
 static void wait_for_something(struct mlos_keeper *keeper)
 {
-    struct pollfd wait[] = {
+    enum { OURS = 4 };
+    struct pollfd wait[OURS + MLOS_OBSERVED] = {
         {.fd = keeper->signals, .events = POLLIN},
         {.fd = keeper->child.report, .events = POLLIN},
         {.fd = keeper->phase == MLOS_RUNNING ? -1 : keeper->events, .events = POLLPRI},
         {.fd = keeper->reply.length ? keeper->connection : -1, .events = POLLOUT},
     };
-    if (poll(wait, sizeof wait / sizeof wait[0], timeout_ms(keeper)) < 0)
+    int timeout = mlos_observe_timeout_ms(keeper->observer, timeout_ms(keeper));
+    mlos_observe_pollfds(keeper->observer, wait + OURS);
+    if (poll(wait, sizeof wait / sizeof wait[0], timeout) < 0)
         return;
     if (wait[0].revents)
         handle_signal(keeper);
     if (wait[1].revents)
         read_report(keeper);
+    mlos_observe_handle(keeper->observer, wait + OURS);
 }
 
 // Until the main process has ended and nothing of the job is left, or nothing more can be done.
