@@ -3,7 +3,9 @@
 import os
 
 from mlosd.core.errors import NotFound
+from mlosd.jobs.backend import Usage
 from mlosd.jobs.job import Job
+from mlosd.jobs.state import Done
 from mlosd.jobs.table import JobTable
 from mlosd.kernel.file_handle import FileHandle
 from mlosd.lineage import places
@@ -11,6 +13,7 @@ from mlosd.lineage.account import Used
 from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.places import Root
 from mlosd.lineage.subject import Subject
+from mlosd.projects.resolve import Reader
 from mlosd.registry.capture import Capture
 from mlosd.registry.written import Closed
 from mlosd.store.projects import Projects
@@ -38,6 +41,21 @@ def subject_of(table: JobTable, run: int) -> Subject | None:
         return subject(table.look(run))
     except NotFound:
         return None
+
+
+def reader(job: Job) -> Reader:
+    """Whose right to read a job has."""
+    owner = job.request.owner
+    return Reader(owner.uid, owner.gid, owner.groups)
+
+
+def waited(job: Job) -> int | None:
+    """Microseconds in which a job that ended well waited for storage; None where it did not, or nobody can tell."""
+    match job.state:
+        case Done(result="ok", usage=Usage(io_pressure_us=microseconds)):
+            return microseconds
+        case _:
+            return None
 
 
 def roots(projects: Projects, uid: int) -> list[Root]:

@@ -28,6 +28,10 @@ _BOUND = (
     " JOIN binding b ON b.resource = r.id AND b.valid_to IS NULL JOIN object o ON o.id = b.object"
     " WHERE r.role <> 'root' AND "
 )
+_OF_RUN = (
+    "FROM edge e JOIN version v ON v.number = e.version JOIN resource r ON r.id = v.resource"
+    f" JOIN project p ON p.id = r.project {_BOUND} e.run = ?"
+)
 _COLUMNS = "o.filesystem, o.handle_type, o.handle"
 
 
@@ -87,6 +91,17 @@ class Warming:
             self._plans = {project.id: known}
         return known[1]
 
+    def largest(self, project: str, *, most: int) -> list[Row]:
+        """The largest files that the last run of the project read: nearly all of its bytes, in a few files."""
+        run = self._last_run(project)
+        if run is None:
+            return []
+        return self._database.read(
+            f"SELECT {_COLUMNS}, CAST(p.root AS BLOB), CAST(r.path AS BLOB) {_OF_RUN} AND e.modes & ?"
+            " ORDER BY v.size DESC LIMIT ?",
+            (run, READ | EXEC, most),
+        )
+
     def record(self, project: str, kind: Kind, *, bytes_: int, seconds: float) -> "asyncio.Future[None]":
         """Remember how long a run waited for its files, of which it found nearly nothing or nearly all in memory."""
 
@@ -120,9 +135,7 @@ class Warming:
         used: list[Row] = []
         if run is not None:
             used = self._database.read(
-                f"SELECT {_COLUMNS}, CAST(p.root AS BLOB), CAST(r.path AS BLOB) FROM edge e"
-                " JOIN version v ON v.number = e.version JOIN resource r ON r.id = v.resource"
-                f" JOIN project p ON p.id = r.project {_BOUND} e.run = ? AND e.modes & ?"
+                f"SELECT {_COLUMNS}, CAST(p.root AS BLOB), CAST(r.path AS BLOB) {_OF_RUN} AND e.modes & ?"
                 " ORDER BY e.first_use_ns",
                 (run, READ | EXEC),
             )
