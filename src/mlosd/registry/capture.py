@@ -165,7 +165,7 @@ class Capture:
         now = await in_own_thread(lambda: state(fd))
         if now.size < SMALLEST or not is_regular(fd):
             return None
-        if not await in_own_thread(written.look_for_name) or names.is_temporary(written.name):
+        if not await in_own_thread(written.look_for_name) or not written.name or names.is_temporary(written.name):
             return Stage.UNNAMED
         if written.taken and written.taken.state.is_content_of(now):
             return await self._take_again(written)
@@ -181,9 +181,9 @@ class Capture:
         if writers:
             return Stage.OPEN
         await _let_a_tick_pass(now.mtime_ns)
-        return await self._keep(written, fd, note=NO_LEASES if writers is None else None)
+        return await self._keep(written, fd, doubt=NO_LEASES if writers is None else None)
 
-    async def _keep(self, written: Written, fd: int, *, note: str | None) -> Stage | None:
+    async def _keep(self, written: Written, fd: int, *, doubt: str | None) -> Stage | None:
         path = written.path
         async with self._keeping.taking(fd, name=written.name) as taken:
             # It may have got another name in the meantime; not so if it was only put aside.
@@ -191,7 +191,7 @@ class Capture:
             where = await self._where(written, path if names.is_temporary(written.name) else written.path)
             if where is None:
                 return None
-            added = await self._keeping.note(taken, where, run=written.closed.run, note=note)
+            added = await self._keeping.note(taken, where, run=written.closed.run, but=doubt)
         written.taken = taken
         await self._tell(written, added, taken.kept.captured)
         return Stage.DONE

@@ -5,19 +5,18 @@ import json
 import os
 import stat
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from mlosd.content.identity import Content, ContentChanged, ContentUnreadable, Identity, NoSpace
+from mlosd.content.identity import Content, ContentUnreadable, Identity, NoSpace
 from mlosd.core.own_thread import in_own_thread
 from mlosd.kernel import reflink
 from mlosd.kernel.file_handle import FileHandle, fd_to_handle, name_to_handle_at
 from mlosd.kernel.filesystem_uuid import filesystem_id
 from mlosd.registry import names
 from mlosd.registry.blobs import Blobs, Incoming
-from mlosd.store.models import STORED, Added, Kept, Models
+from mlosd.store.models import Added, Kept, Models
 from mlosd.store.versions import Seen
 
 NO_SPACE = "not captured (no space)"
@@ -84,20 +83,24 @@ class Keeping:
         self._reader = reader
         self._reserve = reserve
 
-    async def keep(self, fd: int, where: Where, *, run: int | None, note: str | None = None) -> tuple[Added, Taken]:
-        """Keep an open file as the newest version of its model. Raises ContentUnreadable, ContentChanged."""
-        async with self.taking(fd, name=where.name) as taken:
-            return await self.note(taken, where, run=run, note=note), taken
+    async def keep(self, fd: int, where: Where, *, run: int | None, name: str | None = None) -> Added:
+        """Keep an open file as the newest version of its model, called `name` if it is new.
 
-    async def note(self, taken: Taken, where: Where, *, run: int | None, note: str | None = None) -> Added:
-        """Write the rows of what was taken. Only while it is being held (`taking`)."""
+        Raises ContentUnreadable, ContentChanged.
+        """
+        async with self.taking(fd, name=where.name) as taken:
+            return await self.note(taken, where, run=run, name=name)
+
+    async def note(
+        self, taken: Taken, where: Where, *, run: int | None, name: str | None = None, but: str | None = None
+    ) -> Added:
+        """Write the rows of what was taken, while it is being held. `but`: what is not sure about it."""
         kept = taken.kept
-        if note and kept.stored:
-            kept = Kept(kept.digest, f"{kept.captured} ({note})", kept.stored)
-        name = names.of_path(where.path)
-        return await self._models.keep(
-            seen(where, taken.state, taken.content), kept, name=name, run=run, at=time.time()
-        )
+        if but and kept.stored:
+            kept = Kept(kept.digest, f"{kept.captured} ({but})", kept.stored)
+        called = name or names.of_path(where.path)
+        row = seen(where, taken.state, taken.content)
+        return await self._models.keep(row, kept, name=called, run=run, at=time.time())
 
     @asynccontextmanager
     async def taking(self, fd: int, *, name: bytes) -> AsyncIterator[Taken]:

@@ -32,10 +32,7 @@ class Place:
     @classmethod
     def open(cls, path: Path, *, owner: int) -> Self:
         """The place of this file. Raises Refused unless its directory still is the owner's."""
-        try:
-            directory = openat2(path.parent, os.O_RDONLY | os.O_DIRECTORY, resolve=_NO_LINKS)
-        except OSError as e:
-            raise Refused(f"{path.parent}: {e.strerror}", hint="the directory of the model must be there") from e
+        directory = open_directory(path.parent)
         if os.fstat(directory).st_uid != owner:
             os.close(directory)
             raise Refused(f"{path.parent} belongs to somebody else now", hint="nothing was changed")
@@ -107,6 +104,14 @@ class Place:
     def _rename(self, old: str, new: str, flags: int) -> None:
         names = os.fsencode(old), os.fsencode(new)
         renameat2(*names, old_dirfd=self.directory, new_dirfd=self.directory, flags=flags)
+
+
+def open_directory(path: Path) -> int:
+    """A directory, reached through no symbolic link. Raises Refused."""
+    try:
+        return openat2(path, os.O_RDONLY | os.O_DIRECTORY, resolve=_NO_LINKS)
+    except OSError as e:
+        raise Refused(f"{path}: {e.strerror}", hint="the directory of a model is one that exists") from e
 
 
 def open_own(path: Path, *, uid: int, anybody: bool) -> int:
