@@ -60,6 +60,21 @@ class JobService:
         """The same for a job on its client's own descriptors, which are taken over."""
         return await self._submit(asked, owner, stdio=stdio, terminal=terminal)
 
+    async def again(self, id_: int, owner: Owner) -> tuple[View, list[str]]:
+        """Queue a job of this owner once more, as it was; warnings say in what it is not."""
+        job = self._mine(id_, lambda uid: uid == owner.uid)
+        wanted, warnings = replace(job.request, owner=owner, foreground=False, terminal=False), []
+        if job.request.foreground:
+            warnings.append("it ran in the foreground: now its input is empty, and its output is kept")
+        if wanted.project is not None:
+            try:
+                self._find_project(wanted.project, owner.uid)
+            except NotFound:
+                warnings.append(f"its project {wanted.project_name} is gone")
+                wanted = replace(wanted, project=None, project_name=None)
+        notes = self._not_enforced(wanted.limits)
+        return self._view(await self._runner.submit(wanted, notes=tuple(notes))), warnings + notes
+
     async def _submit(
         self, asked: Mapping[str, Any], owner: Owner, *, stdio: Stdio | None, terminal: bool
     ) -> tuple[View, list[str]]:

@@ -1,19 +1,24 @@
 """Which versions each run used, and how much of that is known."""
 
+import asyncio
 import json
+import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID, uuid5
 
 import apsw
 
-from mlosd.store import closure
+from mlosd.store import closure, described
 from mlosd.store.closure import EXEC, FOREIGN, READ, USED, WRITE, Bounds, Closure, Edge
 from mlosd.store.db import Database
+from mlosd.store.described import Described
 
-__all__ = ("EXEC", "READ", "WRITE", "Bounds", "Closure", "Edge", "Lineage", "LineageRow", "ProcessRow")
+__all__ = ("EXEC", "READ", "WRITE", "Bounds", "Closure", "Described", "Edge", "Lineage", "LineageRow", "ProcessRow")
 
+_TABLES = UUID("c1f0f4a6-6f0b-4d3e-9a57-0e5b1d6f2a11")
 _EDGE = f"run, version, modes & {~FOREIGN}, first_use_ns"
 # Somebody's work: data and models wherever they are, and the code and settings of projects. All else is the machine's.
 _FOREIGN = f"""{FOREIGN} * NOT (r.role IN ('dataset', 'model') OR (r.role NOT IN ('library', 'temporary') AND r.project
@@ -152,3 +157,36 @@ class Lineage:
     def downstream(self, versions: Iterable[int], *, runs: Iterable[int] = (), bounds: Bounds) -> Closure:
         """On to what was made of versions, and what `runs` wrote."""
         return closure.downstream(self._database, versions, runs, bounds)
+
+    def describe(self, versions: Iterable[int]) -> dict[int, Described]:
+        """Those of these versions that there are, by number."""
+        return described.versions(self._database, versions)
+
+    def at_path(self, project: str, path: str) -> Described | None:
+        """The newest version of the resource with this path in a project."""
+        return described.at_path(self._database, project, path)
+
+    def below(self, project: str, folder: str, *, limit: int) -> list[Described]:
+        """The newest versions of the resources below a folder of a project."""
+        return described.below(self._database, project, folder, limit=limit)
+
+    def table_id(self) -> str:
+        """A UUID for this metadata table: it has the moment of its making wherever it is copied to."""
+        [(made_at,)] = self._database.read("SELECT min(applied_at) FROM schema_info")
+        return str(uuid5(_TABLES, repr(made_at)))
+
+    def correct(self, project: str, path: str, role: str) -> "asyncio.Future[bool]":
+        """The user says what a file is for, for good; False: there is no such file."""
+
+        def work(connection: apsw.Connection) -> bool:
+            changed = connection.execute(
+                "UPDATE resource SET role = ?, role_by = 'corrected' WHERE project = ? AND path = CAST(? AS TEXT)"
+                " RETURNING id",
+                (role, project, os.fsencode(path)),
+            )
+            resources = [id_ for (id_,) in changed]
+            for resource in resources:
+                judge_again(connection, resource)
+            return bool(resources)
+
+        return self._database.write_many(work)

@@ -42,7 +42,7 @@ class Jobs:
         }
 
     async def submit(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
-        job, warnings = await self._service.submit(parameters["job"], _owner(caller))
+        job, warnings = await self._service.submit(parameters["job"], owner(caller))
         return {"id": job["id"], "state": job["state"], "reason": job["reason"], "warnings": warnings}
 
     async def run(self, caller: Caller, parameters: Parameters, call: CallContext) -> AsyncGenerator[Parameters, None]:
@@ -50,7 +50,7 @@ class Jobs:
             raise ExpectedMore
         stdin, stdout, stderr = call.take_fds(parameters["stdin"], parameters["stdout"], parameters["stderr"])
         job, warnings = await self._service.submit_foreground(
-            parameters["job"], _owner(caller), stdio=(stdin, stdout, stderr), terminal=parameters["terminal"]
+            parameters["job"], owner(caller), stdio=(stdin, stdout, stderr), terminal=parameters["terminal"]
         )
         try:
             async with aclosing(self._service.follow(job["id"], self._mine(caller))) as changes:
@@ -122,7 +122,7 @@ async def _at_once(chunks: AsyncGenerator[bytes, None], id_: int) -> bytes:
     return bytes(output)
 
 
-def _owner(caller: Caller) -> Owner:
+def owner(caller: Caller) -> Owner:
     """Whom the job runs as: the caller, or, where the daemon is not root, the daemon's own user."""
     if os.getuid() != 0:
         return Owner(os.getuid(), os.getgid(), tuple(os.getgroups()))
