@@ -5,18 +5,19 @@ import json
 import os
 import stat
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from mlosd.content.identity import Content, ContentUnreadable, Identity, NoSpace
+from mlosd.content.identity import Content, ContentChanged, ContentUnreadable, Identity, NoSpace
 from mlosd.core.own_thread import in_own_thread
 from mlosd.kernel import reflink
 from mlosd.kernel.file_handle import FileHandle, fd_to_handle, name_to_handle_at
 from mlosd.kernel.filesystem_uuid import filesystem_id
 from mlosd.registry import names
 from mlosd.registry.blobs import Blobs, Incoming
-from mlosd.store.models import Added, Kept, Models
+from mlosd.store.models import STORED, Added, Kept, Models
 from mlosd.store.versions import Seen
 
 NO_SPACE = "not captured (no space)"
