@@ -34,6 +34,11 @@ ROLES: dict[str, Role] = {
     "io.mlosd.Jobs.Freeze": "user",
     "io.mlosd.Jobs.Thaw": "user",
     "io.mlosd.Jobs.Signal": "user",
+    "io.mlosd.Lineage.Of": "user",
+    "io.mlosd.Lineage.Facts": "user",
+    "io.mlosd.Lineage.Diff": "user",
+    "io.mlosd.Lineage.Rerun": "user",
+    "io.mlosd.Lineage.Correct": "user",
 }
 
 

@@ -14,6 +14,7 @@ from mlosd.api.answering import Service
 from mlosd.api.caller import user_name
 from mlosd.api.methods.daemon import Daemon, Watchers
 from mlosd.api.methods.jobs import Jobs
+from mlosd.api.methods.lineage import Lineage
 from mlosd.api.methods.projects import Projects
 from mlosd.api.registry import Registry
 from mlosd.api.server import Server
@@ -38,7 +39,9 @@ from mlosd.kernel import journald
 from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.follow import Follower
 from mlosd.lineage.ingest import Ingest
+from mlosd.lineage.names import Names
 from mlosd.lineage.observation import Observation
+from mlosd.lineage.service import LineageService
 from mlosd.projects import survey
 from mlosd.projects.datasets import Datasets
 from mlosd.projects.following import Declared, Following, Limits
@@ -47,7 +50,9 @@ from mlosd.projects.open import Opening, Policy
 from mlosd.projects.rescan import Rescan
 from mlosd.projects.service import ProjectService
 from mlosd.store.db import Database
+from mlosd.store.lineage import Lineage as LineageTable
 from mlosd.store.manifests import Manifests
+from mlosd.store.models import Models as ModelTable
 from mlosd.store.projects import Projects as ProjectTable
 from mlosd.store.runs import Runs
 from mlosd.store.versions import Versions
@@ -168,6 +173,13 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         user_name=user_name,
         find_project=projects.find_id_and_name,
     )
+    lineage_table = LineageTable(database)
+    lineage = LineageService(
+        lineage=lineage_table,
+        names=Names(lineage_table, project_table, ModelTable(database)),
+        show_job=jobs.show,
+        settled=follower.settled,
+    )
 
     since = time.time()
 
@@ -186,7 +198,12 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
 
     registry = Registry(service_interface.interfaces())
     service_interface.register(registry)
-    nouns = (Daemon(status, watchers, loaded.origins), Jobs(jobs, authority), Projects(projects, opening, authority))
+    nouns = (
+        Daemon(status, watchers, loaded.origins),
+        Jobs(jobs, authority),
+        Projects(projects, opening, authority),
+        Lineage(lineage, jobs, authority),
+    )
     for name, handler in (item for noun in nouns for item in noun.handlers().items()):
         registry.add(name, handler)
     registry.complete()
