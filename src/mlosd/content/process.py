@@ -91,7 +91,7 @@ class WorkerProcess:
                 return answers[:count]
 
     def end(self) -> None:
-        """End it now, whatever it does. It holds nothing that anybody needs. A question in flight becomes WorkerLost."""
+        """End it now, whatever it does. A question in flight becomes WorkerLost."""
         if not self._gone.done():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)

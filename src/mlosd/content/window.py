@@ -27,21 +27,59 @@ class Damaged(MlosError):
     """A file is not what its first bytes say, or breaks off; the message says in which way."""
 
 
+class _Allowance:
+    """How much may still be read of one file, by all its windows together."""
+
+    __slots__ = ("bytes", "reads")
+
+    def __init__(self) -> None:
+        self.bytes = _MOST_BYTES
+        self.reads = _MOST_READS
+
+    def spend(self, length: int) -> None:
+        self.bytes -= length
+        self.reads -= 1
+        if self.bytes < 0 or self.reads < 0:
+            raise TooMuch("its header is too long")
+
+
 class Window:
-    """One file, by its descriptor. Owns no file position and not the descriptor."""
+    """A file, or a part of one. `read(length, offset)` gives bytes of it; fewer where it ends."""
 
-    __slots__ = ("_ahead", "_ahead_at", "_bytes_left", "_fd", "_notes", "_reads_left", "head", "name", "size")
+    __slots__ = ("_ahead", "_ahead_at", "_allowance", "_notes", "_read", "head", "name", "size")
 
-    def __init__(self, fd: int, *, size: int, name: bytes) -> None:
+    def __init__(
+        self, read: Callable[[int, int], bytes], *, size: int, name: bytes, allowance: _Allowance | None = None
+    ) -> None:
         self.size = size
         self.name = name
-        self._fd = fd
-        self._bytes_left = _MOST_BYTES
-        self._reads_left = _MOST_READS
+        self._read = read
+        self._allowance = allowance or _Allowance()
         self._notes: dict[Callable[[Window], object], object] = {}
         self._ahead = b""
         self._ahead_at = 0
-        self.head = os.pread(fd, min(HEAD, size), 0) if size else b""
+        self.head = read(min(HEAD, size), 0) if size else b""
+
+    @classmethod
+    def of_fd(cls, fd: int, *, size: int, name: bytes) -> "Window":
+        """A file, by its descriptor; which stays the caller's, with its position."""
+        return cls(lambda length, offset: os.pread(fd, length, offset), size=size, name=name)
+
+    @classmethod
+    def of_bytes(cls, content: bytes, *, name: bytes) -> "Window":
+        """Something that was unpacked."""
+        return cls(lambda length, offset: content[offset : offset + length], size=len(content), name=name)
+
+    def part(self, offset: int, size: int, *, name: bytes) -> "Window":
+        """A file inside this one; what is read of it counts here."""
+        size = max(0, min(size, self.size - offset))
+        self._allowance.spend(min(HEAD, size))
+        return Window(
+            lambda length, at: self._read(min(length, size - at), offset + at),
+            size=size,
+            name=name,
+            allowance=self._allowance,
+        )
 
     @property
     def is_whole(self) -> bool:
@@ -62,11 +100,8 @@ class Window:
             return b""
         if end <= len(self.head):
             return self.head[offset:end]
-        self._bytes_left -= end - offset
-        self._reads_left -= 1
-        if self._bytes_left < 0 or self._reads_left < 0:
-            raise TooMuch("its header is too long")
-        return os.pread(self._fd, end - offset, offset)
+        self._allowance.spend(end - offset)
+        return self._read(end - offset, offset)
 
     def near(self, offset: int, length: int) -> bytes:
         """As `at`, for many short reads one behind the other: whole pieces are read and kept."""
@@ -90,7 +125,7 @@ class Window:
         """The last bytes."""
         return self.at(max(0, self.size - length), length)
 
-    def once(self, look: Callable[["Window"], T]) -> T:
+    def once(self, look: "Callable[[Window], T]") -> T:
         """What `look` finds in this window; several formats may ask, it looks once."""
         if look not in self._notes:
             self._notes[look] = look(self)

@@ -94,13 +94,13 @@ class Worker:
 
 
 def _identify(fds: Sequence[int], name: bytes, _: Callable[[], None]) -> Identity:
-    return describe(Window(fds[0], size=digest.regular(fds[0]).size, name=name))
+    return describe(Window.of_fd(fds[0], size=digest.regular(fds[0]).size, name=name))
 
 
 def _read(fds: Sequence[int], name: bytes, beat: Callable[[], None]) -> Content:
     fd = fds[0]
     before = digest.regular(fd)
-    window = Window(fd, size=before.size, name=name)
+    window = Window.of_fd(fd, size=before.size, name=name)
     identity = describe(window)
     of_all = digest.of(window.head) if window.is_whole else digest.sha256(fd, before.size, beat)
     digest.require_same(fd, before)
@@ -115,10 +115,10 @@ def _copy(fds: Sequence[int], name: bytes, beat: Callable[[], None]) -> Content:
     if digest.reflink(fd, to):
         digest.require_same(fd, before)
         of_all = digest.sha256(to, before.size, beat)
-        identity = describe(Window(to, size=before.size, name=name))
+        identity = describe(Window.of_fd(to, size=before.size, name=name))
     else:
         of_all = digest.copy(fd, to, before.size, beat)
-        identity = describe(Window(fd, size=before.size, name=name))
+        identity = describe(Window.of_fd(fd, size=before.size, name=name))
         digest.require_same(fd, before)
     return Content(identity, of_all, before.size)
 

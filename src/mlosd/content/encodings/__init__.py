@@ -1,0 +1,1 @@
+"""How bytes become values in the formats that need it: pickle, zip, protobuf, thrift, flatbuffers, text."""
