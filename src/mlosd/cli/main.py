@@ -9,6 +9,7 @@ NOUNS = {
     "run": "Run a command as a job, on this terminal.",
     "job": "Submit, list, follow, stop and freeze jobs.",
     "project": "Register project directories.",
+    "dataset": "Look at datasets and whether they changed.",
     "status": "Show what the daemon is and how it fares.",
     "watch": "Print what happens, as it happens.",
     "doctor": "Say what works on this machine, what does not, and why.",

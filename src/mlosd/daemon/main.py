@@ -13,6 +13,7 @@ from mlosd.api import authz, service_interface
 from mlosd.api.answering import Service
 from mlosd.api.caller import user_name
 from mlosd.api.methods.daemon import Daemon, Watchers
+from mlosd.api.methods.datasets import Datasets as DatasetMethods
 from mlosd.api.methods.jobs import Jobs
 from mlosd.api.methods.lineage import Lineage
 from mlosd.api.methods.projects import Projects
@@ -43,9 +44,11 @@ from mlosd.lineage.names import Names
 from mlosd.lineage.observation import Observation
 from mlosd.lineage.service import LineageService
 from mlosd.projects import survey
+from mlosd.projects.dataset_service import DatasetService
 from mlosd.projects.datasets import Datasets
-from mlosd.projects.following import Declared, Following, Limits
+from mlosd.projects.following import Following
 from mlosd.projects.gain import Gains
+from mlosd.projects.intent import Declared, Limits
 from mlosd.projects.open import Opening, Policy
 from mlosd.projects.rescan import Rescan
 from mlosd.projects.service import ProjectService
@@ -93,7 +96,8 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     authority = authz.authority(settings.daemon.admin_group)
     reader, versions = Reader(), Versions(database)
     rescan = Rescan(projects=project_table, versions=versions, digests=reader)
-    datasets = Datasets(manifests=Manifests(database), rescan=rescan, states=where.manifests)
+    manifests = Manifests(database)
+    datasets = Datasets(manifests=manifests, rescan=rescan, states=where.manifests)
     limits = Limits(settings.projects.max_resources, settings.projects.roll_up, ours=where.inodes())
 
     def parse(text: bytes, uid: int, gid: int) -> Declared:
@@ -105,6 +109,9 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     )
     warming = Warming(database)
     gains = Gains(warming)
+    dataset_service = DatasetService(
+        projects=project_table, service=projects, following=following, manifests=manifests, versions=versions
+    )
     opening = Opening(
         warming=warming,
         policy=Policy(
@@ -202,6 +209,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         Daemon(status, watchers, loaded.origins),
         Jobs(jobs, authority),
         Projects(projects, opening, authority),
+        DatasetMethods(dataset_service, authority),
         Lineage(lineage, jobs, authority),
     )
     for name, handler in (item for noun in nouns for item in noun.handlers().items()):

@@ -20,7 +20,7 @@ from mlosd.core.errors import Refused
 from mlosd.core.own_thread import in_own_thread
 from mlosd.projects import inventory, manifest, state
 from mlosd.projects.inventory import Task
-from mlosd.projects.manifest import Entry
+from mlosd.projects.manifest import Entry, ManifestDamaged
 from mlosd.projects.rescan import Rescan, Told, find
 from mlosd.projects.rights import Rights
 from mlosd.projects.state import Record
@@ -79,6 +79,17 @@ class Datasets:
 
         With the rights of the project's owner: nobody learns of files that they could not read.
         """
+        try:
+            return await self._take(project, root, row, progress)
+        except (LookupError, ManifestDamaged):
+            if row.root is None:
+                raise
+            # A node of the manifest is damaged: all of them are written anew, which takes no reading of files.
+            return await self._take(project, root, replace(row, root=None), progress)
+
+    async def _take(
+        self, project: ProjectRow, root: int, row: DatasetRow, progress: Callable[[int], None]
+    ) -> Inventory:
         with ExitStack() as opened:
             directory = open_beneath(root, row.path, os.O_RDONLY | os.O_DIRECTORY)
             opened.callback(os.close, directory)
@@ -94,7 +105,9 @@ class Datasets:
                 new, changes = row.root, await in_own_thread(lambda: _changes(self._file(row, "result")))
         noted = await self._record(project.id, found, new, changes)
         await in_own_thread(lambda: self._finish(row, noted))
-        count = tally["changes"] if tally["built"] is None else int(noted != row.root) * tally["files"]
+        count = tally["changes"]
+        if tally["built"] is not None and row.root is not None:
+            count = int(noted != row.root)  # so many, or so unclear, that they were not counted
         return Inventory(tally["hashed"], count, tally["busy"], tally["unreadable"])
 
     async def change(self, project: ProjectRow, root: int, row: DatasetRow, paths: Sequence[str]) -> Told | None:
@@ -109,7 +122,7 @@ class Datasets:
             return None
         changes: dict[bytes, Entry | None] = {}
         for gone in await in_own_thread(lambda: [path for path in paths if path not in found and _is_gone(root, path)]):
-            if manifest.find(row.root, _inside(gone, top), self._manifests.get) is None:
+            if not self._has(row.root, _inside(gone, top)):
                 return None  # perhaps a directory; what was in it only the whole tells
             changes[_inside(gone, top)] = None
         records = [Record(path, 0, -1, 0, 0, None) for path in changes]
@@ -121,10 +134,19 @@ class Datasets:
             records.append(Record(path, file.inode, file.size, file.mtime_ns, file.ctime_ns, content.digest))
         if changes:
             here = await in_own_thread(lambda: _found_beneath(root, row.path))
-            new = await self._record(project.id, here, row.root, changes)
+            try:
+                new = await self._record(project.id, here, row.root, changes)
+            except (LookupError, ManifestDamaged):
+                return None
             told.changed = len(changes) if new != row.root else 0
             await in_own_thread(lambda: state.append(self._file(row, "changes"), records, new))
         return told
+
+    def _has(self, root: bytes, path: bytes) -> bool:
+        try:
+            return manifest.find(root, path, self._manifests.get) is not None
+        except (LookupError, ManifestDamaged):
+            return False
 
     def _file(self, row: DatasetRow, kind: str) -> Path:
         return self._states / f"{row.resource}.{kind}"

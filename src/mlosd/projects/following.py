@@ -11,63 +11,22 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 from mlosd.core import events
 from mlosd.core.errors import MlosError
 from mlosd.core.own_thread import in_own_thread
 from mlosd.projects import survey
 from mlosd.projects.datasets import Datasets
+from mlosd.projects.intent import Declared, Limits, Parse, plan_of
 from mlosd.projects.rescan import Rescan, Told, compare
 from mlosd.projects.rights import Rights
-from mlosd.projects.roles import Paths, Roles
 from mlosd.projects.walk import Plan, subdirectories
 from mlosd.projects.watch import Backoff, Debounce, Watch
 from mlosd.store.manifests import DatasetRow
-from mlosd.store.projects import Found, Known, ProjectRow
+from mlosd.store.projects import Found, ProjectRow
 
 MOST_WAITING = 10_000
 """With more changed paths than this, the whole project is looked at instead."""
-
-
-class Declared(Protocol):
-    """What mlos.toml says (config.project.ProjectFile)."""
-
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def environment(self) -> str: ...
-    @property
-    def roles(self) -> Mapping[Any, Sequence[str]]: ...
-    @property
-    def role_by(self) -> str: ...
-    @property
-    def datasets(self) -> Sequence[str]: ...
-
-
-Parse = Callable[[bytes, int, int], Declared]
-"""Reads the text of a user's mlos.toml, as that user (uid, gid); an empty text gives the defaults."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`most`: resources of a project; `roll_up`: files of a directory; `ours`: directories of mlosd itself."""
-
-    most: int
-    roll_up: int
-    ours: frozenset[tuple[int, int]]
-
-
-def plan_of(declared: Declared, limits: Limits, *, known: Mapping[str, Known], datasets: Iterable[str]) -> Plan:
-    """What of a project counts: what mlos.toml says, and what somebody noted already."""
-    roles, named, rolled_up = Roles(declared.roles), Paths(declared.datasets), frozenset(datasets)
-
-    def role(path: str) -> str | None:
-        if (by_glob := roles.of(path)) is not None:
-            return by_glob
-        return known[path].role if path in known else None
-
-    return Plan(role, lambda path: path in rolled_up or path in named, limits.roll_up, limits.ours)
 
 
 def _survey(root: int, rights: Rights, plan: Plan, most: int) -> survey.Survey:
@@ -84,8 +43,7 @@ class Followed:
     why_not: str | None = "the first look at it is not over"
     looked_at: float | None = None
     counted: int = 0
-    busy: int = 0
-    unreadable: int = 0
+    told: Told = field(default_factory=Told)
     limit_told: bool = False
     declared: tuple[bytes, Declared] | None = None
     waiting: Debounce[str] = field(default_factory=Debounce)
@@ -116,6 +74,7 @@ class Following:
         self._followed: dict[str, Followed] = {}
         self._watch = Watch(changed=self._changed, appeared=self._appeared, missed=self._missed)
         self._one_at_a_time = asyncio.Lock()
+        self._asked: set[asyncio.Task[Followed]] = set()
         self._closed = False
 
     def open(self, projects: Iterable[ProjectRow]) -> None:
@@ -133,7 +92,10 @@ class Following:
         self._datasets.close()
         for followed in self._followed.values():
             self._stop(followed)
-        await asyncio.gather(*(f.task for f in self._followed.values() if f.task is not None), return_exceptions=True)
+        for task in self._asked:
+            task.cancel()
+        tasks = [f.task for f in self._followed.values() if f.task is not None]
+        await asyncio.gather(*tasks, *self._asked, return_exceptions=True)
         self._watch.close()
 
     def follow(self, project: ProjectRow) -> None:
@@ -148,23 +110,41 @@ class Following:
             self._stop(followed)
             self._watch.drop(project)
 
+    def begin_settling(self, project: str) -> "asyncio.Task[Followed]":
+        """`settled`, to its end, whether or not anybody waits for it."""
+        task = asyncio.get_running_loop().create_task(self.settled(project))
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
     async def settled(self, project: str) -> Followed:
         """The project, when nothing is waiting to be looked at; one that is not watched is looked at now."""
         followed = self._followed[project]
         self._watch.catch_up()
-        if followed.since is None or followed.backoff.due is not None:
-            await self.rescan(project)
-        elif followed.waiting or followed.appeared or followed.lock.locked():
-            async with followed.lock:
+        if followed.since is not None and followed.backoff.due is None and not self._is_restless(followed):
+            return followed
+        async with followed.lock, self._trying(followed):
+            if followed.since is None or followed.backoff.due is not None:
+                await self._look_at_everything(followed)
+            elif self._is_restless(followed):
                 await self._look_at_changes(followed, followed.waiting.take_all())
         return followed
 
     async def rescan(self, project: str) -> Followed:
         """Look at everything of a project now."""
         followed = self._followed[project]
-        async with followed.lock:
+        async with followed.lock, self._trying(followed):
             await self._look_at_everything(followed)
         return followed
+
+    @staticmethod
+    def _is_restless(followed: Followed) -> bool:
+        return bool(followed.waiting or followed.appeared) or followed.lock.locked()
+
+    def counted(self, project: str) -> int:
+        """How many files of a dataset of this project were counted so far."""
+        return self._followed[project].counted
 
     # What inotify tells
 
@@ -219,23 +199,33 @@ class Following:
     async def _work(self, followed: Followed) -> None:
         """Do what is due."""
         try:
-            async with followed.lock:
+            async with followed.lock, self._trying(followed):
                 if followed.appeared:
                     await self._watch_new(followed)
                 if (due := followed.backoff.due) is not None and due <= self._now():
                     await self._look_at_everything(followed)
                 elif paths := followed.waiting.take(self._now()):
                     await self._look_at_changes(followed, paths)
-        except (MlosError, OSError) as e:
-            self._give_up(
-                followed, e.message if isinstance(e, MlosError) else f"{e.filename or ''} {e.strerror}".strip()
-            )
+        except (MlosError, OSError):
+            pass  # it was said
         finally:
             followed.task = None
         if followed.appeared:
             self._begin(followed)
         else:
             self._arm(followed)
+
+    @asynccontextmanager
+    async def _trying(self, followed: Followed) -> AsyncIterator[None]:
+        """What is lost when a look fails is found by the next one: there is one before the next answer."""
+        try:
+            yield
+        except MlosError as e:
+            self._give_up(followed, e.message)
+            raise
+        except OSError as e:
+            self._give_up(followed, f"{e.filename or ''} {e.strerror}".strip())
+            raise
 
     def _give_up(self, followed: Followed, reason: str) -> None:
         """It cannot be looked at: said, once for each reason, and tried again when somebody asks for it."""
@@ -385,7 +375,7 @@ class Following:
         return followed.declared[1]
 
     def _note(self, followed: Followed, told: Told) -> None:
-        followed.busy, followed.unreadable = told.busy, told.unreadable
+        followed.told = told
         if told.changed or told.gone:
             self._emit(events.ProjectChanged(followed.row.name, told.text()))
 

@@ -37,10 +37,14 @@ class Digests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What is not as it was known. `looks`: what to note, the new ones and those that changed."""
+    """What is not as it was known. `looks`: what to note, the new ones and those that changed.
+
+    `unread`: the paths of those that nobody has read before; that they are read now is no change of theirs.
+    """
 
     looks: tuple[Found, ...]
     gone: tuple[Known, ...]
+    unread: frozenset[str] = frozenset()
 
     @property
     def datasets(self) -> list[Found]:
@@ -67,12 +71,14 @@ class Told:
 
 def compare(found: Iterable[Found], known: Mapping[str, Known]) -> Differences:
     """What must be noted so that the rows say what is found. Directories that are datasets only by their names."""
-    left, looks = dict(known), []
+    left, looks, unread = dict(known), [], []
     for file in found:
         row = left.pop(file.path, None)
         if row is None or not _is_as_known(file, row):
             looks.append(file)
-    return Differences(tuple(looks), tuple(left.values()))
+            if row is not None and not row.digested:
+                unread.append(file.path)
+    return Differences(tuple(looks), tuple(left.values()), frozenset(unread))
 
 
 def _is_as_known(file: Found, row: Known) -> bool:
@@ -122,7 +128,7 @@ class Rescan:
             seen += [seen_as(project, role_by, file, digested) for file, digested in known]
             for file, content in await self.read(root, rights, unread, told) if unread else ():
                 seen.append(seen_as(project, role_by, file, *_told_by(content)))
-            told.changed += len(seen)
+            told.changed += sum(one.path not in differences.unread for one in seen)
             if seen:
                 await self._projects.saw(seen, (), at=time.time())
         if differences.gone:

@@ -13,7 +13,8 @@ from mlosd.core.ids import new_id
 from mlosd.core.own_thread import in_own_thread
 from mlosd.kernel.file_handle import FileHandle
 from mlosd.projects import survey
-from mlosd.projects.following import Following, Limits, Parse, plan_of
+from mlosd.projects.following import Following
+from mlosd.projects.intent import Limits, Parse, plan_of
 from mlosd.projects.roles import Paths
 from mlosd.projects.walk import DIRECTORY
 from mlosd.store.projects import ELSEWHERE, Found, ProjectRow, Projects, ResourceRow

@@ -49,7 +49,7 @@ class Manifests:
         some = [(hashlib.sha256(content).digest(), content) for content in contents]
 
         def work(connection: apsw.Connection) -> None:
-            connection.executemany("INSERT OR IGNORE INTO manifest_node (digest, content) VALUES (?,?)", some)
+            connection.executemany("INSERT OR REPLACE INTO manifest_node (digest, content) VALUES (?,?)", some)
 
         return self._database.write_many(work)
 
@@ -64,7 +64,7 @@ class Manifests:
 
             def put(digest: bytes, content: bytes) -> None:
                 connection.execute(
-                    "INSERT OR IGNORE INTO manifest_node (digest, content) VALUES (?,?)", (digest, content)
+                    "INSERT OR REPLACE INTO manifest_node (digest, content) VALUES (?,?)", (digest, content)
                 )
 
             seen = make(get, put)

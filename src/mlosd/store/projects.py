@@ -181,6 +181,10 @@ class Projects:
         """Some of what a project is known to have, by path."""
         return self._known("r.project = ?1 AND r.path > CAST(?2 AS TEXT)", id_, os.fsencode(after), most)
 
+    def known_at(self, id_: str, path: str) -> Known | None:
+        """What a project is known to have at this path."""
+        return next(iter(self._known("r.project = ?1 AND r.path = CAST(?2 AS TEXT)", id_, os.fsencode(path), 1)), None)
+
     def known_below(self, id_: str, path: str) -> list[Known]:
         """What a project is known to have at this path, and below it if that is a directory."""
         top = os.fsencode(path)
