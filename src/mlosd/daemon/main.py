@@ -14,6 +14,7 @@ from mlosd.api.answering import Service
 from mlosd.api.caller import user_name
 from mlosd.api.methods.daemon import Daemon, Watchers
 from mlosd.api.methods.datasets import Datasets as DatasetMethods
+from mlosd.api.methods.exchange import Exchange
 from mlosd.api.methods.jobs import Jobs
 from mlosd.api.methods.lineage import Lineage
 from mlosd.api.methods.projects import Projects
@@ -26,6 +27,8 @@ from mlosd.core import events
 from mlosd.core.errors import MlosError
 from mlosd.daemon import joints, lifecycle
 from mlosd.daemon.paths import Paths, paths
+from mlosd.exchange.service import ExchangeService
+from mlosd.exchange.shelf import Shelf
 from mlosd.jobs import classes, machine
 from mlosd.jobs.backends.choose import choose
 from mlosd.jobs.control import Control
@@ -43,7 +46,7 @@ from mlosd.lineage.ingest import Ingest
 from mlosd.lineage.names import Names
 from mlosd.lineage.observation import Observation
 from mlosd.lineage.service import LineageService
-from mlosd.projects import survey
+from mlosd.projects import manifest, survey
 from mlosd.projects.dataset_service import DatasetService
 from mlosd.projects.datasets import Datasets
 from mlosd.projects.following import Following
@@ -155,7 +158,8 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         gains.end(job.id, joints.waited(job))
 
     keepers, logs = Keepers(where.jobs), Logs(where.output)
-    table = JobTable(Runs(database), logs, emit)
+    runs = Runs(database)
+    table = JobTable(runs, logs, emit)
     runner = Runner(
         table=table,
         backend=backend,
@@ -188,6 +192,15 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         settled=follower.settled,
     )
 
+    exchange = ExchangeService(
+        database=database,
+        runs=runs,
+        shelf=Shelf(where.snapshots, own_uid=os.getuid()),
+        find_project=lambda name, may_touch: projects.find(name, may_touch).id,
+        children=manifest.children,
+        emit=emit,
+    )
+
     since = time.time()
 
     def status() -> dict[str, object]:
@@ -211,6 +224,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         Projects(projects, opening, authority),
         DatasetMethods(dataset_service, authority),
         Lineage(lineage, jobs, authority),
+        Exchange(exchange, authority),
     )
     for name, handler in (item for noun in nouns for item in noun.handlers().items()):
         registry.add(name, handler)

@@ -29,6 +29,10 @@ class Paths:
         return self.run / "jobs"
 
     @property
+    def snapshots(self) -> Path:
+        return self.run / "snapshots"
+
+    @property
     def output(self) -> Path:
         return self.lib / "output"
 
