@@ -70,6 +70,17 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
+class Models:
+    """[models]"""
+
+    __pydantic_config__ = STRICT
+
+    keep_versions: Annotated[int, Ge(0)]
+    reserve_mib: Annotated[int, Ge(0)]
+    open_files: Annotated[int, Ge(1), Le(100_000)]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole of mlosd.toml."""
 
@@ -80,9 +91,10 @@ class Settings:
     store: Store
     projects: Projects
     lineage: Lineage
+    models: Models
 
 
-SECTIONS = {"daemon": Daemon, "jobs": Jobs, "store": Store, "projects": Projects, "lineage": Lineage}
+SECTIONS = {"daemon": Daemon, "jobs": Jobs, "store": Store, "projects": Projects, "lineage": Lineage, "models": Models}
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,14 +110,3 @@ class ModelWrites:
     async def settle(self, run: int) -> None:
         """The job has ended."""
         await self._capture.settle(run)
-
-
-class Unkept:
-    """What jobs write is looked at when they have ended, not before."""
-
-    def closed(self, subject: Subject, used: Used, fd: int) -> None:
-        os.close(fd)
-
-    def renamed(self, subject: Subject, used: Used) -> None: ...
-
-    async def settle(self, run: int) -> None: ...

@@ -17,6 +17,7 @@ from mlosd.api.methods.datasets import Datasets as DatasetMethods
 from mlosd.api.methods.exchange import Exchange
 from mlosd.api.methods.jobs import Jobs
 from mlosd.api.methods.lineage import Lineage
+from mlosd.api.methods.models import Models
 from mlosd.api.methods.projects import Projects
 from mlosd.api.registry import Registry
 from mlosd.api.server import Server
@@ -26,6 +27,7 @@ from mlosd.content.reader import Reader
 from mlosd.core import events
 from mlosd.core.errors import MlosError
 from mlosd.daemon import joints, lifecycle
+from mlosd.daemon.models import ModelRegistry, model_registry
 from mlosd.daemon.paths import Paths, paths
 from mlosd.exchange.service import ExchangeService
 from mlosd.exchange.shelf import Shelf
@@ -76,6 +78,7 @@ class House:
     jobs: JobTable
     runner: Runner
     follower: Follower
+    models: ModelRegistry
     reader: Reader
     service: Service
     emit: lifecycle.Emit
@@ -127,7 +130,17 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     )
     backend = choose(settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent)
     ledger = machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve_mib << 20)
-    filesystems = Filesystems()
+    filesystems, lineage_table = Filesystems(), LineageTable(database)
+    models = model_registry(
+        where.models,
+        settings.models,
+        database=database,
+        projects=project_table,
+        reader=reader,
+        inputs_of=lineage_table.inputs_of,
+        user_name=user_name,
+        emit=emit,
+    )
     ingest = Ingest(
         database=database,
         versions=versions,
@@ -142,7 +155,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     follower = Follower(
         where.traces,
         filesystems=filesystems,
-        writes=joints.Unkept(),
+        writes=joints.ModelWrites(models.capture, filesystems),
         facts_at_start=observation.facts_at_start,
         record=observation.record,
         why_not=None if os.geteuid() == 0 else "mlosd is not root, and the kernel tells nobody else what jobs open",
@@ -184,7 +197,6 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         user_name=user_name,
         find_project=projects.find_id_and_name,
     )
-    lineage_table = LineageTable(database)
     lineage = LineageService(
         lineage=lineage_table,
         names=Names(lineage_table, project_table, ModelTable(database)),
@@ -224,6 +236,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         Projects(projects, opening, authority),
         DatasetMethods(dataset_service, authority),
         Lineage(lineage, jobs, authority),
+        Models(models.service, authority),
         Exchange(exchange, authority),
     )
     for name, handler in (item for noun in nouns for item in noun.handlers().items()):
@@ -237,6 +250,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         table,
         runner,
         follower,
+        models,
         reader,
         Service(registry, authority.authorise, emit),
         emit,
@@ -246,6 +260,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
 
 async def live(house: House) -> None:
     """From the first job found again to the last client answered."""
+    house.models.service.open()
     house.follower.open()
     await house.runner.open()
     house.follower.take_up(lambda run: joints.subject_of(house.jobs, run))
@@ -260,6 +275,7 @@ async def live(house: House) -> None:
         await server.close()
         await house.runner.close()
         await house.follower.close()
+        await house.models.close()
         await house.following.close()
         await house.reader.close()
         await house.database.close()

@@ -37,6 +37,10 @@ class Paths:
         return self.lib / "output"
 
     @property
+    def models(self) -> Path:
+        return self.lib / "models"
+
+    @property
     def traces(self) -> Path:
         return self.lib / "traces"
 

@@ -84,14 +84,17 @@ class Blobs:
             with suppress(ValueError):  # none of ours
                 yield bytes.fromhex(file.name)
 
-    def remove(self, digest: bytes) -> int:
-        """Remove these bytes; how many they were."""
-        path = self.path(digest)
+    def size(self, digest: bytes) -> int:
+        """How many these bytes are; 0 when they are not there."""
         try:
-            size = path.stat().st_size
-            path.unlink()
+            return self.path(digest).stat().st_size
         except FileNotFoundError:
             return 0
+
+    def remove(self, digest: bytes) -> int:
+        """Remove these bytes; how many they were."""
+        size = self.size(digest)
+        self.path(digest).unlink(missing_ok=True)
         return size
 
     @contextmanager

@@ -12,15 +12,16 @@ from mlosd.store.models import ModelRow, Models, ModelVersionRow
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """What may go: versions beyond the policy, and bytes that belong to none. `kept`: versions whose bytes stay.
+    """What may go: versions beyond the policy, and bytes that belong to none; `size`: of all that in bytes.
 
-    `missing`: versions that say that their bytes are stored, which they are not.
+    `kept`: versions whose bytes stay; `missing`: those of them whose bytes are not there.
     """
 
     versions: tuple[tuple[ModelRow, ModelVersionRow], ...]
     orphans: tuple[bytes, ...]
     missing: tuple[tuple[ModelRow, ModelVersionRow], ...]
     kept: int
+    size: int
 
 
 def beyond(versions: Sequence[ModelVersionRow], needed: Container[int], *, keep: int) -> list[ModelVersionRow]:
@@ -42,17 +43,23 @@ class Retention:
 
     def surplus(self) -> Surplus:
         """What `collect` would remove now."""
-        old, missing, kept = [], [], 0
+        going: list[tuple[ModelRow, ModelVersionRow]] = []
+        staying: list[tuple[ModelRow, ModelVersionRow]] = []
         for model in self._models.all():
             versions = self._models.versions(model.id)
-            going = self._beyond(model.id, versions)
-            old += [(model, version) for version in going]
-            stored = [version for version in versions if version.stored]
-            missing += [(model, version) for version in stored if not self._blobs.has(version.digest)]
-            kept += len(stored) - len(going)
-        known = self._models.stored_digests()
-        orphans = tuple(d for d in self._blobs.all() if d not in known and not self._blobs.is_held(d))
-        return Surplus(tuple(old), orphans, tuple(missing), kept)
+            old = {version.number for version in self._beyond(model.id, versions)}
+            for version in versions:
+                if version.stored:
+                    (going if version.number in old else staying).append((model, version))
+        orphans = [d for d in self._blobs.all() if not self._models.is_stored(d) and not self._blobs.is_held(d)]
+        free = {version.digest for _, version in going} - {version.digest for _, version in staying}
+        return Surplus(
+            versions=tuple(going),
+            orphans=tuple(orphans),
+            missing=tuple((model, version) for model, version in staying if not self._blobs.has(version.digest)),
+            kept=len(staying),
+            size=sum(map(self._blobs.size, {*free, *orphans})),
+        )
 
     async def collect(self) -> tuple[Surplus, int]:
         """Remove what is surplus; that, and how many bytes it was."""

@@ -12,7 +12,7 @@ from mlosd.core.errors import BadRequest, NotFound, Refused
 from mlosd.registry import aliases, names, view
 from mlosd.registry.blobs import Blobs
 from mlosd.registry.registering import Registering
-from mlosd.registry.retention import Retention, Surplus
+from mlosd.registry.retention import Retention
 from mlosd.registry.rollback import Live, Move, Rollback, path_of
 from mlosd.registry.view import Input, View
 from mlosd.store.models import AliasRow, ModelRow, Models, ModelVersionRow
@@ -68,7 +68,7 @@ class ModelService:
         self._blobs.open()
         self._rollback.open()
         if missing := self._retention.surplus().missing:
-            self._emit(events.Degraded(f"stored bytes are missing: {', '.join(_named(*one) for one in missing)}"))
+            self._emit(events.Degraded(f"stored bytes are missing: {', '.join(view.named(*one) for one in missing)}"))
 
     async def close(self) -> None:
         """Wait for what must not be left half done."""
@@ -126,13 +126,14 @@ class ModelService:
         row = self.find(name, may_touch)
         return await self._unstoppable(self._roll_back(row, alias, number, actor))
 
-    def surplus(self) -> Surplus:
+    def surplus(self) -> View:
         """What `collect` would remove."""
-        return self._retention.surplus()
+        surplus = self._retention.surplus()
+        return view.surplus(surplus, surplus.size)
 
-    async def collect(self) -> tuple[Surplus, int]:
+    async def collect(self) -> View:
         """Remove stored bytes beyond the policy, and what belongs to no version."""
-        return await self._unstoppable(self._retention.collect())
+        return view.surplus(*await self._unstoppable(self._retention.collect()))
 
     async def remove(self, name: str, number: int, may_touch: MayTouch) -> int:
         """Remove the bytes of one version; how many. Raises Refused when an alias needs it."""
@@ -215,7 +216,8 @@ class ModelService:
         return view.model(row, self._models.versions(row.id), self._models.log(row.id))
 
     def _version(self, row: ModelVersionRow, log: Sequence[AliasRow]) -> View:
-        inputs = [Input(*one) for one in self._inputs_of(row.version)]
+        # What nobody saw being made may have been made from anything.
+        inputs = [Input(*one) for one in self._inputs_of(row.version)] if row.made_by is not None else None
         return view.version(row, log, is_there=self._blobs.has(row.digest), inputs=inputs)
 
     def _change(self, row: AliasRow) -> View:
@@ -236,7 +238,3 @@ def _alias_of(live: Live, versions: Sequence[ModelVersionRow], log: Sequence[Ali
 
 def _means(number: int | None) -> str:
     return "means nothing" if number is None else f"means version {number}"
-
-
-def _named(model: ModelRow, version: ModelVersionRow) -> str:
-    return f"{model.project_name}/{model.name}:{version.number}"

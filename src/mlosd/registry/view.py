@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlosd.registry import aliases
+from mlosd.registry.retention import Surplus
 from mlosd.store.models import AliasRow, ModelRow, ModelVersionRow
 
 View = dict[str, Any]
@@ -62,3 +63,19 @@ def version(
 def change(row: AliasRow) -> View:
     """A move of an alias."""
     return {"alias": row.alias, "number": row.number, "actor": row.actor, "reason": row.reason, "at": row.at}
+
+
+def surplus(what: Surplus, size: int) -> View:
+    """What was or would be removed."""
+    orphans = [f"{digest.hex()[:12]} (of no version)" for digest in what.orphans]
+    return {
+        "removed": [*(named(*one) for one in what.versions), *orphans],
+        "bytes": size,
+        "kept": what.kept,
+        "missing": [named(*one) for one in what.missing],
+    }
+
+
+def named(row: ModelRow, one: ModelVersionRow) -> str:
+    """A version as people name it."""
+    return f"{row.project_name}/{row.name}:{one.number}"

@@ -210,10 +210,6 @@ class Models:
         )
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def stored_digests(self) -> set[bytes]:
-        """The digests whose bytes some version says are stored."""
-        return {digest for (digest,) in self._database.read("SELECT digest FROM model_version WHERE stored > 0")}
-
     def is_stored(self, digest: bytes) -> bool:
         """Whether some version says that these bytes are stored."""
         sql = "SELECT 1 FROM model_version WHERE digest = ? AND stored > 0 LIMIT 1"
