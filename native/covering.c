@@ -135,7 +135,7 @@ void mlos_observer_close_filesystems(struct mlos_observer *observer)
 
 static int open_target(const struct mlos_observer *observer, const struct mlos_filesystem *filesystem)
 {
-    // open_by_handle_at(2) wants more than O_PATH. Opening a directory makes no event of ours, a file does: see sight.c.
+    // open_by_handle_at(2) wants more than O_PATH. The event of it is ours, and sight.c knows.
     int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | (filesystem->directory ? O_DIRECTORY : 0);
     int fd = openat(observer->root, mlos_below_root(filesystem->target), flags);
     if (fd >= 0 && mlos_fsid_of(fd) == filesystem->fsid)

@@ -1,4 +1,4 @@
-// A file by its handle: what it looks like, and what it is called. By its path it would be whatever has that path by now.
+// A file by its handle: what it looks like, and what it is called. By its path it would be what has that path by now.
 #define _GNU_SOURCE
 #include "observe.h"
 

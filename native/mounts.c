@@ -1,5 +1,5 @@
-// The mounts of a namespace, from its mountinfo (proc_pid_mountinfo(5)), and which of them may be touched at all: asking
-// a file server that is dead would stop the job and its keeper.
+// The mounts of a namespace, from its mountinfo (proc_pid_mountinfo(5)), and which of them may be touched at all:
+// asking a file server that is dead would stop the job and its keeper.
 #define _GNU_SOURCE
 #include "observe.h"
 
@@ -11,10 +11,10 @@
 
 // Kinds that keep their data on this machine.
 static const char *const DATA[] = {
-    "ext2",   "ext3",    "ext4",     "xfs",     "btrfs",  "bcachefs", "f2fs",    "zfs",     "jfs",   "reiserfs", "nilfs2",
-    "vfat",   "msdos",   "exfat",    "ntfs3",   "ntfs",   "hfs",      "hfsplus", "apfs",    "udf",   "iso9660",  "squashfs",
-    "erofs",  "cramfs",  "romfs",    "minix",   "ubifs",  "jffs2",    "zonefs",  "overlay", "aufs",  "ecryptfs", "tmpfs",
-    "ramfs",  "bfs",     "ufs",      "affs",    "befs",
+    "ext2",     "ext3",   "ext4",   "xfs",   "btrfs",   "bcachefs", "f2fs",   "zfs",   "jfs",    "reiserfs", "nilfs2",
+    "vfat",     "msdos",  "exfat",  "ntfs3", "ntfs",    "hfs",      "hfsplus", "apfs", "udf",    "iso9660",  "ubifs",
+    "squashfs", "erofs",  "cramfs", "romfs", "minix",   "jffs2",    "zonefs", "bfs",   "ufs",    "affs",     "befs",
+    "overlay",  "aufs",   "ecryptfs", "tmpfs", "ramfs",
 };
 
 // Kinds through which the kernel and its services speak; files in them are no data.

@@ -164,8 +164,8 @@ void mlos_observe_handle(struct mlos_observer *observer, const struct pollfd wai
     mlos_trace_flush_if_due(&observer->trace);
 }
 
-// The kernel takes milliseconds to dissolve a group and a namespace, and whoever has the last fd waits. That shall not be
-// the keeper, whose end is the end of the job. A child of our parent: init need not reap it, in a container it may not.
+// The kernel takes milliseconds to dissolve a group and a namespace, and whoever has the last fd waits. That shall not
+// be the keeper, whose end is the end of the job. A child of our parent: where nobody reaps orphans, it leaves nothing.
 static void leave_it_to_another(const struct mlos_observer *observer)
 {
     struct clone_args how = {.flags = CLONE_PARENT};

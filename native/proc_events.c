@@ -73,7 +73,7 @@ static int listen_on(int fd)
     if (set_filter(fd) < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
         send(fd, &request, request.head.nlmsg_len, 0) < 0)
         return -errno;
-    // The answer is there before send(2) returns. A kernel that may not tell us, in a PID namespace of our own, is silent.
+    // The answer is there before send(2) returns. In a PID namespace of our own the kernel gives none, nor any events.
     char answer[1024];
     return recv(fd, answer, sizeof answer, MSG_DONTWAIT | MSG_PEEK) < 0 ? -EOPNOTSUPP : 0;
 }

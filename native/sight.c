@@ -1,5 +1,5 @@
-// An event of the fanotify group becomes lines of the trace. At the first sight of a file it is looked at by its handle:
-// what is called so by now may be another.
+// An event of the fanotify group becomes lines of the trace. At the first sight of a file it is looked at by its
+// handle: what is called so by now may be another.
 #define _GNU_SOURCE
 #include "observe.h"
 
@@ -25,6 +25,7 @@ enum {
 };
 static const int64_t NOT_SOONER = 100 * 1000 * 1000;     // ns between two closes, after that
 static const int64_t PATIENCE = 2000 * INT64_C(1000000); // ns for all that was written, at the end
+static const char DIGITS[] = "0123456789";
 static const int64_t REST = 1000 * 1000;                 // ns: events gather, and several become one
 
 // --- an event, taken apart ---
@@ -132,21 +133,28 @@ static void tell_closed(struct mlos_observer *observer, struct mlos_written *wri
     trace->urgent = true;
 }
 
-static void closed(struct mlos_observer *observer, const struct mlos_filesystem *filesystem, const struct mlos_sight *sight,
-                   struct mlos_file *file, const char *path)
+// O_TMPFILE: such a file is called by its inode number, and no such name exists (d_mark_tmpfile() in fs/dcache.c).
+static bool was_made_nameless(const struct mlos_sight *sight)
+{
+    return sight->name && sight->name[0] == '#' && sight->name[1] && !sight->name[1 + strspn(sight->name + 1, DIGITS)];
+}
+
+static void closed(struct mlos_observer *observer, const struct mlos_filesystem *filesystem,
+                   const struct mlos_sight *sight, struct mlos_file *file)
 {
     struct mlos_written *written = mlos_files_write(&observer->files, file, sight->fsid, sight->object);
     if (!written)
         return;
-    if (path)
-        written->path = hash_path(path);
     struct statx status;
+    char path[MLOS_PATH_SIZE];
     mlos_cleanup_close int fd = mlos_look(filesystem, sight->object, &status);
     tell_closed(observer, written, sight->pid, fd >= 0, &status);
-    // A file that had no name (O_TMPFILE), or whose renames nobody tells.
-    char now[MLOS_PATH_SIZE];
-    if (fd >= 0 && (!written->path || !observer->sees_renames) && mlos_path_of_file(filesystem, fd, &status, now))
-        tell_renamed(observer, written, written->number, sight->pid, now);
+    if (!written->path && filesystem && !was_made_nameless(sight) &&
+        mlos_path_of_name(filesystem, sight->parent, sight->name, path))
+        written->path = hash_path(path);
+    // It got a name since, or nobody tells us of renames.
+    if (fd >= 0 && (!written->path || !observer->sees_renames) && mlos_path_of_file(filesystem, fd, &status, path))
+        tell_renamed(observer, written, written->number, sight->pid, path);
     file->closed = true;
 }
 
@@ -167,11 +175,15 @@ static const char *first_sight(struct mlos_observer *observer, const struct mlos
         return NULL;
     file->number = observer->files.next_number++;
     file->modes = (uint8_t)modes_of(sight->mask);
-    // One that was made without a name has a number for one, and leads nowhere.
-    bool nameless = fd >= 0 && status.stx_nlink == 0 && sight->name && sight->name[0] == '#';
-    const char *known = filesystem && !nameless && mlos_path_of_name(filesystem, sight->parent, sight->name, path) ? path : NULL;
-    mlos_tell_file(&observer->trace, file, sight, &status, fd >= 0, known);
-    return known;
+    struct mlos_sight told = *sight;
+    bool known = filesystem && mlos_path_of_name(filesystem, sight->parent, sight->name, path);
+    // Linked into a directory by now, or not at all.
+    if (known && was_made_nameless(sight)) {
+        told.parent = NULL;
+        known = fd >= 0 && mlos_path_of_file(filesystem, fd, &status, path);
+    }
+    mlos_tell_file(&observer->trace, file, &told, &status, fd >= 0, known ? path : NULL);
+    return known ? path : NULL;
 }
 
 static void used(struct mlos_observer *observer, const struct mlos_sight *sight)
@@ -203,10 +215,12 @@ static void used(struct mlos_observer *observer, const struct mlos_sight *sight)
         file->closed = file->closed && !(modes & MLOS_READ);
     }
     if (modes & MLOS_WRITE)
-        closed(observer, filesystem, sight, file, path);
-    if (modes & MLOS_EXEC)
-        mlos_observer_saw_program(observer, sight->pid,
-                                  path || (filesystem && mlos_path_of_name(filesystem, sight->parent, sight->name, buffer)) ? buffer : NULL);
+        closed(observer, filesystem, sight, file);
+    if (!(modes & MLOS_EXEC))
+        return;
+    if (!path && filesystem && mlos_path_of_name(filesystem, sight->parent, sight->name, buffer))
+        path = buffer;
+    mlos_observer_saw_program(observer, sight->pid, path);
 }
 
 static int64_t clock_ns(void)
@@ -270,7 +284,7 @@ static void renamed(struct mlos_observer *observer, const struct mlos_sight *sig
 static void saw(struct mlos_observer *observer, const struct fanotify_event_metadata *event)
 {
     if (event->mask & FAN_Q_OVERFLOW) {
-        mlos_observer_partial(observer, MLOS_OVERFLOW, "overflow: more files were opened at once than the kernel holds");
+        mlos_observer_partial(observer, MLOS_OVERFLOW, "overflow: files were opened faster than they could be seen");
         observer->sees_renames = false;
         return;
     }
