@@ -32,9 +32,9 @@ BESIDE_MODELS = re.compile(
 
 DANGEROUS = re.compile(
     r"""(os | posix | nt | subprocess | _posixsubprocess | pty | socket | shutil | runpy | ctypes | webbrowser
-    | code | codeop | pdb | bdb | pip | importlib | imp | pkgutil | zipimport | sys | platform | commands | popen2 | urllib
-    | requests | http | ftplib | telnetlib | smtplib | tempfile | asyncio | timeit | cProfile | profile | trace | doctest
-    | distutils | setuptools | ensurepip | venv | linecache | multiprocessing\.util)\..+
+    | code | codeop | pdb | bdb | pip | importlib | imp | pkgutil | zipimport | sys | platform | commands | popen2
+    | urllib | requests | http | ftplib | telnetlib | smtplib | tempfile | asyncio | timeit | cProfile | profile
+    | trace | doctest | distutils | setuptools | ensurepip | venv | linecache | multiprocessing\.util)\..+
     | (builtins | __builtin__)\.(eval | exec | compile | __import__ | open | execfile | input | globals | breakpoint
     | apply)
     | operator\.(attrgetter | methodcaller) | torch\.(hub | jit | utils\.cpp_extension | distributed\.rpc)\..+
