@@ -162,7 +162,7 @@ class Ingest:
     def _seen(self, look: Look, roots: Sequence[Root], elsewhere: str) -> Seen:
         file, known = look.used.first, look.known
         where = places.place(look.path, roots, elsewhere)
-        temporary = look.gone and look.used.is_new and look.wrote
+        temporary = look.gone and look.wrote
         return Seen(
             project=where.project,
             path=where.path,
