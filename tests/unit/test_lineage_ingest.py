@@ -103,7 +103,7 @@ class World:
 
     def edges(self, run: int) -> list[tuple[Any, ...]]:
         return self.database.read(
-            "SELECT r.path, r.role, e.modes, v.digest IS NOT NULL, v.made_by FROM edge e"
+            "SELECT r.path, r.role, e.modes & 7, v.digest IS NOT NULL, v.made_by FROM edge e"
             " JOIN version v ON v.number = e.version JOIN resource r ON r.id = v.resource"
             " WHERE e.run = ? ORDER BY e.first_use_ns, v.number",
             (run,),
