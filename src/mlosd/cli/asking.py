@@ -76,7 +76,7 @@ def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[
 
 def jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
     """Ids of jobs, with their names; of jobs that are done for the verbs that look back."""
-    back = ctx.info_name in {"show", "logs", "wait"}
+    back = ctx.info_name in {"show", "logs", "wait", "rerun", "job", "run"}
     found = _ask(ctx, "io.mlosd.Jobs.List", {"all": back, "limit": 100}).get("jobs", [])
     taken = set(map(str, ctx.params.get("ids") or ()))
     names = [(str(job["id"]), f"{job['state']} {job['name']}") for job in found if str(job["id"]) not in taken]
@@ -87,6 +87,12 @@ def projects(ctx: click.Context, param: click.Parameter, incomplete: str) -> "li
     """Names of projects."""
     found = _ask(ctx, "io.mlosd.Projects.List", {}).get("projects", [])
     return _beginning([(project["name"], project["root"]) for project in found], incomplete)
+
+
+def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    """Names of models."""
+    found = _ask(ctx, "io.mlosd.Models.List", {}).get("models", [])
+    return _beginning([(model["name"], f"{model['project']}/{model['path']}") for model in found], incomplete)
 
 
 def environments(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":

@@ -10,6 +10,7 @@ NOUNS = {
     "job": "Submit, list, follow, stop and freeze jobs.",
     "project": "Register project directories.",
     "dataset": "Look at datasets and whether they changed.",
+    "model": "Look at models and their versions, move aliases, roll back.",
     "status": "Show what the daemon is and how it fares.",
     "watch": "Print what happens, as it happens.",
     "doctor": "Say what works on this machine, what does not, and why.",
