@@ -11,6 +11,8 @@ NOUNS = {
     "project": "Register project directories.",
     "dataset": "Look at datasets and whether they changed.",
     "model": "Look at models and their versions, move aliases, roll back.",
+    "export": "Export everything that mlosd knows of yours.",
+    "import": "Take in what MLflow, DVC or another mlosd knows.",
     "status": "Show what the daemon is and how it fares.",
     "watch": "Print what happens, as it happens.",
     "doctor": "Say what works on this machine, what does not, and why.",

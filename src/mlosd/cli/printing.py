@@ -1,5 +1,6 @@
 """What verbs print: tables and cards for people, JSON for programs."""
 
+import contextlib
 import os
 import sys
 import time
@@ -27,7 +28,12 @@ def rows(columns: Sequence[table.Column], body: Iterable[Sequence[str]]) -> None
 def terminal_width() -> int:
     """Columns of the terminal; COLUMNS says otherwise, as everywhere."""
     told = os.environ.get("COLUMNS", "")
-    return int(told) if told.isdigit() and int(told) else os.get_terminal_size(1).columns or 80
+    if told.isdigit() and int(told):
+        return int(told)
+    for stream in (1, 2):  # stdout may be a file while stderr tells of progress
+        with contextlib.suppress(OSError):
+            return os.get_terminal_size(stream).columns or 80
+    return 80
 
 
 def heading(text: str, *, colour: str | None = paint.BOLD) -> None:

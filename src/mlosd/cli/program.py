@@ -1,6 +1,7 @@
 """The command tree, for click: global options, nouns found by name, usage errors in our voice."""
 
 import importlib
+import keyword
 import os
 from collections.abc import Iterable, Sequence
 
@@ -45,7 +46,8 @@ class Nouns(Verbs):
         """Import the noun."""
         if cmd_name not in NOUNS:
             return None
-        command: click.Command = importlib.import_module(f"mlosd.cli.{cmd_name}").command
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = importlib.import_module(f"mlosd.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

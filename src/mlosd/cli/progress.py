@@ -48,3 +48,9 @@ def bar(done: int, total: int) -> str:
     """How much of some bytes is done, as a bar and in words."""
     filled = BAR * done // total if total else 0
     return f"[{'#' * filled}{'.' * (BAR - filled)}] {show_size(done)} of {show_size(total)}"
+
+
+def counted(done: int, total: int, what: str) -> str:
+    """The same for things that are counted."""
+    filled = min(BAR, BAR * done // total) if total else 0
+    return f"[{'#' * filled}{'.' * (BAR - filled)}] {done:,} of {total:,} {what}"

@@ -249,7 +249,7 @@ class _Tell:
         created = {(version.name, version.number): _seconds(version.created) or 0.0 for version in versions}
         for name in dict.fromkeys(version.name for version in versions):
             first = min(at for (model, _), at in created.items() if model == name)
-            project = projects.setdefault(name, self._registry_project())
+            project = projects[name] = projects.get(name) or self._registry_project()
             self._telling.tell("model", id=name, project=project, name=printable(name, "model"), added_at=first)
         for version in versions:
             self._model_version(version, projects[version.name])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mlosd.store.imports import IMPORTED
+from mlosd.store.runs import IMPORTED
 
 NOT_CAPTURED = "not captured"
 ELSEWHERE = "-"
@@ -89,8 +89,8 @@ class Adopted:
         return "elsewhere" if claimed == ELSEWHERE else claimed
 
     def root(self, claimed: bytes | None) -> bytes:
-        # Not a directory: nobody looks there, with rights that the caller has not.
-        return b"imported:" + (claimed or b"").removeprefix(b"imported:")
+        # Not a directory, and no way to one: nobody looks there, with rights that the caller has not.
+        return b"imported:" + (claimed or b"").removeprefix(b"imported:").replace(b"..", b"%2E%2E")
 
     def path(self, claimed: bytes, root: bytes) -> bytes:
         """Below the root of a project; anything else as a URI, which is no path."""

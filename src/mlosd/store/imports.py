@@ -9,10 +9,9 @@ from typing import Any
 import apsw
 
 from mlosd.core.ids import new_id
+from mlosd.store.runs import IMPORTED
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-IMPORTED = "imported"
-"""What the run table has for a boot id where a run was not of this machine."""
 
 
 class Imports:

@@ -12,6 +12,9 @@ from mlosd.store.db import Database
 
 _COLUMNS = "id, project, uid, env, priority, state, result, submitted_at, ended_at, boot, request, outcome"
 
+IMPORTED = "imported"
+"""What a run has for a boot id that was not of this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -94,18 +97,19 @@ class Runs:
     def forget_oldest(self, *, keep: int) -> "asyncio.Future[list[int]]":
         """Delete finished runs beyond the newest `keep`, and their lineage; done with their ids.
 
-        Those that made a version which is in the table, or that a model needs, stay.
+        Those that were imported do not count; those that made a version which is in the table, or that a model needs,
+        stay.
         """
 
         def work(connection: apsw.Connection) -> list[int]:
             rows = connection.execute(
                 "DELETE FROM run WHERE id IN"
-                " (SELECT id FROM run WHERE state = 'DONE' ORDER BY id DESC LIMIT -1 OFFSET ?1)"
+                " (SELECT id FROM run WHERE state = 'DONE' AND boot <> ?3 ORDER BY id DESC LIMIT -1 OFFSET ?1)"
                 " AND NOT EXISTS (SELECT 1 FROM version v WHERE v.made_by = run.id)"
                 " AND NOT EXISTS (SELECT 1 FROM edge e JOIN model_version m ON m.version = e.version"
                 " WHERE e.run = run.id AND e.modes & ?2 AND m.pruned_at IS NULL)"
                 " RETURNING id",
-                (keep, lineage.WRITE),
+                (keep, lineage.WRITE, IMPORTED),
             )
             forgotten = [id_ for (id_,) in rows]
             lineage.forget(connection, forgotten)
