@@ -179,8 +179,13 @@ static bool is_a_loader(const char *path)
 // A mark saw the opening of a program, by which the kernel begins execve(2).
 void mlos_observer_saw_program(struct mlos_observer *observer, pid_t pid, const char *path)
 {
+    if (path && is_a_loader(path))
+        return;
+    // Its fork was told before it could open anything, but maybe after we last listened.
+    if (!mlos_members_find(&observer->members, pid))
+        mlos_observer_read_processes(observer);
     struct mlos_member *member = mlos_members_find(&observer->members, pid);
-    if (!member || (path && is_a_loader(path)))
+    if (!member)
         return;
     member->seen++;
     free(member->opened);
