@@ -112,6 +112,18 @@ def test_replaced_by_equal_content_it_has_no_new_version(table: Table) -> None:
     assert table.rows("SELECT count(*) FROM object") == [(2,)]
 
 
+def test_what_a_run_wrote_is_its_own_though_somebody_saw_it_first(table: Table) -> None:
+    seen = replace(FILE, digest=b"A")
+    assert table.see(seen) == table.see(seen, run=7)
+    assert table.rows("SELECT made_by FROM version") == [(7,)]
+
+
+def test_what_was_there_before_is_not_made_by_a_run_that_wrote_the_same(table: Table) -> None:
+    table.see(replace(FILE, digest=b"A"))
+    table.see(replace(FILE, digest=b"A", mtime_ns=200, ctime_ns=200), run=7)
+    assert table.rows("SELECT made_by FROM version") == [(None,)]
+
+
 def test_an_inode_number_that_is_used_again_is_another_object(table: Table) -> None:
     table.see(replace(FILE, digest=b"A"))
     table.see(replace(FILE, path="models/n.pt", name=b"n.pt", handle=b"ino1gen2", digest=b"B"))

@@ -276,6 +276,13 @@ def _version(
             number = _next_number(connection)
             connection.execute("UPDATE version SET number = ? WHERE rowid = ?", (number, rowid))
         if _same(tuple(was), object_, seen):
+            if run is not None:
+                # Somebody who watches the directory may have seen what the run wrote before the run was recorded.
+                connection.execute(
+                    "UPDATE version SET made_by = ? WHERE number = ? AND made_by IS NULL"
+                    " AND object = ? AND size = ? AND mtime_ns = ?",
+                    (run, number, object_, seen.size, seen.mtime_ns),
+                )
             if seen.digest is not None and was[1] is None:
                 return fill(connection, number, Digested(seen.digest, seen.format, seen.header))
             return int(number)
