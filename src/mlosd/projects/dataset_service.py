@@ -67,16 +67,17 @@ class DatasetService:
 
     async def status(self, path: str, may_touch: MayTouch) -> AsyncGenerator[View, None]:
         """Whether a dataset is what it was; how far the look is, until that is known. Raises NotFound."""
-        place = self._find(path, may_touch)
-        before = self._versions.current(place.resource)
+        project = self._project(path, may_touch)
+        known = self._at(project, path)
+        before = self._versions.current(known.resource) if known else None
         # It goes on when the caller hangs up: what it took up to look at must not be forgotten.
-        look = self._following.begin_settling(place.project.id)
+        look = self._following.begin_settling(project.id)
         while not look.done():
             await asyncio.wait([look], timeout=TELL_EVERY)
             if not look.done():
-                yield {"counted": self._following.counted(place.project.id), "status": None}
+                yield {"counted": self._following.counted(project.id), "status": None}
         followed = look.result()
-        place = self._find(path, may_touch)  # it may be gone by now
+        place = self._find(path, may_touch)
         dataset = self._view(place)
         after = self._versions.current(place.resource)
         yield {
@@ -107,17 +108,28 @@ class DatasetService:
 
     def _find(self, path: str, may_touch: MayTouch) -> Place:
         """The dataset that this is, or is in."""
+        if place := self._at(self._project(path, may_touch), path):
+            return place
+        raise _no_dataset(path)
+
+    def _project(self, path: str, may_touch: MayTouch) -> ProjectRow:
+        """The innermost project of the caller that this lies in."""
         asked = PurePosixPath(path)
         if not asked.is_absolute():
             raise BadRequest(f"a dataset is named by an absolute path, not {path}")
         mine = [project for project in self._mine(may_touch) if asked.is_relative_to(project.root)]
-        for project in sorted(mine, key=lambda project: len(project.root), reverse=True):
-            relative = asked.relative_to(project.root)
-            for part in (relative, *relative.parents):
-                known = self._projects.known_at(project.id, str(part))
-                if known and known.role == "dataset":
-                    return Place(project, known.resource, known.path)
-        raise NotFound(f"{path} is no dataset of a project of yours", hint="mlosctl dataset list")
+        if not mine:
+            raise _no_dataset(path)
+        return max(mine, key=lambda project: len(project.root))
+
+    def _at(self, project: ProjectRow, path: str) -> Place | None:
+        """The dataset of a project that this path is, or is in."""
+        relative = PurePosixPath(path).relative_to(project.root)
+        for part in (relative, *relative.parents):
+            known = self._projects.known_at(project.id, str(part))
+            if known and known.role == "dataset":
+                return Place(project, known.resource, known.path)
+        return None
 
     def _view(self, place: Place) -> View:
         current = self._versions.current(place.resource)
@@ -155,6 +167,10 @@ class DatasetService:
         if len(found) > MOST_COUNTED:
             return None, None, None
         return _count(found, _added), _count(found, _removed), _count(found, _changed)
+
+
+def _no_dataset(path: str) -> NotFound:
+    return NotFound(f"{path} is no dataset of a project of yours", hint="mlosctl dataset list")
 
 
 def _count(changes: list[Change], what: Callable[[Change], bool]) -> int:

@@ -21,7 +21,7 @@ from mlosd.kernel.lease import has_writers
 from mlosd.projects.inventory import wait_while_racy
 from mlosd.projects.rights import Rights
 from mlosd.projects.survey import look_into
-from mlosd.projects.walk import DIRECTORY, Looking, Plan, open_beneath, parent_of, walk
+from mlosd.projects.walk import DIRECTORY, Looking, Plan, follow_beneath, open_beneath, parent_of, walk
 from mlosd.store.projects import Found, Known, Projects
 from mlosd.store.versions import Digested, Seen, Versions
 
@@ -189,7 +189,8 @@ def _open_all(root: int, rights: Rights, files: Sequence[Found]) -> list[_Opened
 def _open(root: int, file: Found) -> _Opened:
     """Open a file to read it. One that is being written is nobody's version yet."""
     try:
-        fd = open_beneath(root, file.path, os.O_RDONLY)
+        opened = follow_beneath if file.is_link else open_beneath
+        fd = opened(root, file.path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return _Opened(file, gone=True)
     except OSError:
@@ -211,14 +212,10 @@ def _open(root: int, file: Found) -> _Opened:
 def _as_open(fd: int, file: Found) -> Found:
     """The file as it is now: another may have got its name since it was found."""
     status = os.fstat(fd)
-    now = replace(
-        file,
-        inode=status.st_ino,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-        links=status.st_nlink,
-    )
+    now = replace(file, size=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
+    if file.is_link:
+        return now
+    now = replace(now, inode=status.st_ino, links=status.st_nlink)
     if status.st_ino == file.inode and file.handle_type == 0:
         return now
     with suppress(OSError):
@@ -244,8 +241,9 @@ def find(root: int, plan: Plan, top: str) -> Iterable[Found]:
         with parent_of(root, top) as (fd, name):
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode):
-                role = plan.role(top) if stat.S_ISREG(status.st_mode) else None
-                return [looking.at(looking.parent(fd), name, path=top, role=role)] if role else []
+                role = plan.role(top)
+                file = looking.at(root, looking.parent(fd), name, path=top, role=role) if role else None
+                return [file] if file else []
     except OSError:
         return []
     return [file for directory in walk(root, plan, top) for file in look_into(looking, directory, plan)]

@@ -59,7 +59,7 @@ def open_root(path: Path, *, uid: int, anybody: bool) -> int:
 def is_there(path: Path) -> bool:
     """Whether a file that was found once still has its name. Not through a link: that may lead anywhere by now."""
     try:
-        os.close(openat2(path, os.O_PATH, resolve=RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS))
+        os.close(openat2(path, os.O_PATH | os.O_NOFOLLOW, resolve=RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS))
     except OSError:
         return False
     return True
@@ -88,7 +88,8 @@ def read_project_file(root: int) -> bytes | None:
 def survey(root: int, plan: Plan, *, most: int) -> Survey:
     """Every file below the root that has a role, every dataset, and the root itself. Raises Refused beyond `most`."""
     looking = Looking()
-    found = [looking.at(looking.parent(root), ".", path=".", role="root")]
+    top = looking.at(root, looking.parent(root), ".", path=".", role="root")
+    found = [top] if top else []
     for directory in walk(root, plan):
         found += look_into(looking, directory, plan)
         if len(found) > most:
@@ -102,7 +103,7 @@ def survey(root: int, plan: Plan, *, most: int) -> Survey:
 
 def look_into(looking: Looking, directory: Directory, plan: Plan) -> list[Found]:
     """The files of a directory that have a role; of a dataset, itself."""
-    parent, found = looking.parent(directory.fd), []
+    parent, found = looking.parent(directory.fd), list[Found]()
     if directory.is_dataset:
         status, up = os.fstat(directory.fd), looking.parent_of(directory.fd)
         name = directory.path.rpartition("/")[2]
@@ -110,8 +111,9 @@ def look_into(looking: Looking, directory: Directory, plan: Plan) -> list[Found]
     for name in directory.files:
         path = f"{directory.path}/{name}" if directory.path else name
         if role := plan.role(path):
-            with suppress(FileNotFoundError):
-                found.append(looking.at(parent, name, path=path, role=role))
+            with suppress(OSError):  # it went away, or is a link that leads out of the project
+                file = looking.at(directory.root, parent, name, path=path, role=role)
+                found += [file] if file else []
     return found
 
 

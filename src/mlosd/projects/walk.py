@@ -1,4 +1,4 @@
-"""Walk a project's tree by directory descriptors, and look at what is in it. Follows no symbolic link.
+"""Walk a project's tree by directory descriptors, and look at what is in it. Enters nothing through symbolic links.
 
 A directory that is one dataset is handed out whole and not entered.
 """
@@ -40,13 +40,14 @@ class Plan:
 class Directory:
     """A directory on the way. `fd`: open until the next one is asked for; `path`: below the root, "" is the root.
 
-    `files`: its regular files, by name; of a dataset, none.
+    `files`: its regular files and symbolic links, by name; of a dataset, none.
     """
 
     path: str
     fd: int
     is_dataset: bool
     files: Sequence[str] = ()
+    root: int = -1
 
 
 @dataclass(slots=True)
@@ -56,11 +57,18 @@ class Looking:
     notes: list[str] = field(default_factory=list)
     _filesystems: dict[int, str] = field(default_factory=dict)
 
-    def at(self, directory: "Parent", name: str, *, path: str, role: str) -> Found:
-        """What the name in the directory means now. Raises OSError: it means nothing any more."""
-        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+    def at(self, root: int, directory: "Parent", name: str, *, path: str, role: str) -> Found | None:
+        """What the name in the directory means now; None: no file below the root. Raises OSError: nothing any more."""
+        own = status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
         handle = self.handle(directory.fd, name, status)
+        if is_link := stat.S_ISLNK(status.st_mode):
+            # A cache of models swaps links: the resource is the link, its content that of the file it leads to.
+            fd = follow_beneath(root, path, os.O_PATH)
+            status = os.fstat(fd)
+            os.close(fd)
         is_file = stat.S_ISREG(status.st_mode)
+        if not is_file and role != "root":
+            return None
         return Found(
             role=role,
             path=path,
@@ -70,11 +78,12 @@ class Looking:
             handle=handle.bytes,
             parent_type=directory.handle.type,
             parent=directory.handle.bytes,
-            inode=status.st_ino,
+            inode=own.st_ino,
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
             ctime_ns=status.st_ctime_ns,
-            links=status.st_nlink if is_file else 1,
+            links=own.st_nlink if is_file else 1,
+            is_link=is_link,
         )
 
     def parent(self, fd: int) -> "Parent":
@@ -121,7 +130,7 @@ def walk(root: int, plan: Plan, top: str = "") -> Iterator[Directory]:
             status = os.fstat(fd)
             if (status.st_dev, status.st_ino) in plan.ours:
                 continue
-            directory, below = _list(fd, path, plan)
+            directory, below = _list(root, fd, path, plan)
             yield directory
         finally:
             os.close(fd)
@@ -157,6 +166,12 @@ def open_beneath(root: int, path: str, flags: int) -> int:
     return openat2(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, resolve=_BENEATH, dirfd=root)
 
 
+def follow_beneath(root: int, path: str, flags: int) -> int:
+    """The same, also through symbolic links, as long as they stay below the root."""
+    resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+    return openat2(path, flags, resolve=resolve, dirfd=root)
+
+
 @contextmanager
 def parent_of(root: int, path: str) -> Iterator[tuple[int, str]]:
     """The directory that a path below the root lies in, open, and its name there. Raises OSError."""
@@ -173,7 +188,7 @@ def is_skipped(name: str) -> bool:
     return name in SKIPPED
 
 
-def _list(fd: int, path: str, plan: Plan) -> tuple[Directory, list[str]]:
+def _list(root: int, fd: int, path: str, plan: Plan) -> tuple[Directory, list[str]]:
     """A directory, and the paths of those below it to go on with."""
     whole = Directory(path, fd, is_dataset=True)
     if path and plan.is_dataset(path):
@@ -190,4 +205,6 @@ def _list(fd: int, path: str, plan: Plan) -> tuple[Directory, list[str]]:
                 data += path != "" and plan.role(here) in (None, "dataset")
                 if data > plan.roll_up:
                     return whole, []
-    return Directory(path, fd, is_dataset=False, files=sorted(files)), below
+            elif entry.is_symlink():
+                files.append(entry.name)
+    return Directory(path, fd, is_dataset=False, files=sorted(files), root=root), below

@@ -23,7 +23,10 @@ ELSEWHERE = "-"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file as it was found below a project's root. Handles are name_to_handle_at(2)'s; None: no handles there."""
+    """A file as it was found below a project's root. Handles are name_to_handle_at(2)'s.
+
+    `is_link`: a symbolic link to another file below the root; size and times are of that.
+    """
 
     role: str
     path: str
@@ -39,6 +42,7 @@ class Found:
     ctime_ns: int
     links: int = 1
     format: str | None = None
+    is_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)
