@@ -46,13 +46,14 @@ class _Allowance:
 class Window:
     """A file, or a part of one. `read(length, offset)` gives bytes of it; fewer where it ends."""
 
-    __slots__ = ("_ahead", "_ahead_at", "_allowance", "_notes", "_read", "head", "name", "size")
+    __slots__ = ("_ahead", "_ahead_at", "_allowance", "_notes", "_read", "head", "is_unpacked", "name", "size")
 
     def __init__(
         self, read: Callable[[int, int], bytes], *, size: int, name: bytes, allowance: _Allowance | None = None
     ) -> None:
         self.size = size
         self.name = name
+        self.is_unpacked = False
         self._read = read
         self._allowance = allowance or _Allowance()
         self._notes: dict[Callable[[Window], object], object] = {}
@@ -68,7 +69,9 @@ class Window:
     @classmethod
     def of_bytes(cls, content: bytes, *, name: bytes) -> "Window":
         """Something that was unpacked."""
-        return cls(lambda length, offset: content[offset : offset + length], size=len(content), name=name)
+        window = cls(lambda length, offset: content[offset : offset + length], size=len(content), name=name)
+        window.is_unpacked = True
+        return window
 
     def part(self, offset: int, size: int, *, name: bytes) -> "Window":
         """A file inside this one; what is read of it counts here."""

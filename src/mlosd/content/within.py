@@ -12,6 +12,8 @@ MOST_PACKED = 1 << 20
 
 def identity(format_: str, window: Window, unpacked: bytes, *, complete: bool = True) -> Identity:
     """The identity of a file in `format_`, whose content begins with `unpacked`."""
+    if window.is_unpacked:  # there are files that contain themselves
+        return Identity(format_, None, complete)
     from mlosd.content.describe import describe  # noqa: PLC0415 - it knows this format, and this format needs it
 
     inner = describe(Window.of_bytes(unpacked, name=posixpath.splitext(window.name)[0])) if unpacked else None

@@ -4,8 +4,11 @@ import math
 import re
 import struct
 
+from mlosd.content.encodings.pickle_machine import beginning
+from mlosd.content.encodings.stream import Stream
 from mlosd.content.format import Format, Strength
 from mlosd.content.identity import DATASET, Identity
+from mlosd.content.pickle_kinds import dangers
 from mlosd.content.window import Damaged, Window
 
 _MAGIC = b"\x93NUMPY"
@@ -40,8 +43,9 @@ def describe(window: Window) -> Identity:
     if simple is None:
         return Identity("npy", DATASET, True, told)  # a structured type: its size is not worth a parser
     if simple[1] == "O":
-        warning = "its objects are a pickle: loading them can run code"
-        return Identity("npy", DATASET, window.tail(1) == b".", told, (warning,))
+        listing = beginning(Stream(window, at + length))
+        warnings = ("its objects are a pickle: loading them can run code", *dangers(listing.globals))
+        return Identity("npy", DATASET, listing.stopped or window.tail(1) == b".", told, warnings)
     item_size = int(simple[2] or 1) * (4 if simple[1] == "U" else 1)
     return Identity("npy", DATASET, at + length + item_size * math.prod(lengths) <= window.size, told)
 

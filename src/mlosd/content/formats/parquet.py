@@ -1,4 +1,4 @@
-"""Parquet: PAR1 at both ends, a footer in Thrift with the columns and the number of rows. Cut off: no PAR1 at the end."""
+"""Parquet: PAR1 at both ends; a footer in Thrift has the columns and how many rows. Cut off: no PAR1 at the end."""
 
 import struct
 from typing import Any

@@ -1,4 +1,4 @@
-"""TFRecord: records with a length, a checksum of the length, data, a checksum of the data. The first checksum proves it.
+"""TFRecord: records with a length, a checksum of the length, data, a checksum. The first checksum proves it.
 
 Cut off: a record longer than the file. Logs of TensorBoard are records too, and no data.
 """
