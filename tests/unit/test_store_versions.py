@@ -156,9 +156,16 @@ def test_a_second_link_is_a_second_resource(table: Table) -> None:
 
 def test_nothing_is_hashed_twice(table: Table) -> None:
     table.see(replace(FILE, digest=b"A", format="csv"))
-    table.see(replace(FILE, size=11, mtime_ns=200, ctime_ns=200, digest=b"B"))
-    table.see(FILE)
-    assert [digest for _, digest in versions(table)] == [b"A", b"B", b"A"]
+    table.see(replace(FILE, path="models/link.pt", name=b"link.pt", links=2))
+    assert [digest for _, digest in versions(table)] == [b"A", b"A"]
+
+
+def test_a_run_that_tells_late_what_it_found_finds_the_version_of_then(table: Table) -> None:
+    before = table.see(replace(FILE, digest=b"A"))
+    after = table.see(replace(FILE, mtime_ns=200, ctime_ns=200, digest=b"B"))
+    assert table.see(FILE) == before
+    assert table.see(replace(FILE, mtime_ns=200, ctime_ns=200), run=7) == after
+    assert len(versions(table)) == 2
 
 
 def test_a_digest_that_comes_later_fills_its_version(table: Table) -> None:

@@ -264,28 +264,21 @@ def _bind(connection: apsw.Connection, resource: str, object_: int, seen: Seen, 
 def _version(
     connection: apsw.Connection, seen: Seen, *, resource: str, object_: int, run: int | None, at: float
 ) -> int:
-    latest = _rows(
-        connection,
-        "SELECT rowid, number, object, digest, size, mtime_ns, ctime_ns FROM version WHERE resource = ?"
-        " ORDER BY seen_at DESC, rowid DESC LIMIT 1",
-        (resource,),
-    )
-    if latest:
-        rowid, number, *was = latest[0]
-        if number is None:  # an older program wrote it
-            number = _next_number(connection)
-            connection.execute("UPDATE version SET number = ? WHERE rowid = ?", (number, rowid))
-        if _same(tuple(was), object_, seen):
-            if run is not None:
-                # Somebody who watches the directory may have seen what the run wrote before the run was recorded.
-                connection.execute(
-                    "UPDATE version SET made_by = ? WHERE number = ? AND made_by IS NULL"
-                    " AND object = ? AND size = ? AND mtime_ns = ?",
-                    (run, number, object_, seen.size, seen.mtime_ns),
-                )
-            if seen.digest is not None and was[1] is None:
-                return fill(connection, number, Digested(seen.digest, seen.format, seen.header))
-            return int(number)
+    known = _latest(connection, resource)
+    if known is None or not _is(known, object_, seen):
+        # Not as it is now, but as it once was: a run is recorded at its end, and tells of the file that it found.
+        known = _in_state(connection, resource, object_, seen)
+    if known is not None:
+        if run is not None:
+            # Somebody who watches the directory may have seen what the run wrote before the run was recorded.
+            connection.execute(
+                "UPDATE version SET made_by = ? WHERE number = ? AND made_by IS NULL"
+                " AND object = ? AND size = ? AND mtime_ns = ?",
+                (run, known.number, object_, seen.size, seen.mtime_ns),
+            )
+        if seen.digest is not None and known.digest is None:
+            return fill(connection, known.number, Digested(seen.digest, seen.format, seen.header))
+        return known.number
     number = _next_number(connection)
     connection.execute(
         "INSERT INTO version (id, resource, object, digest, size, mtime_ns, ctime_ns, made_by, seen_at, number,"
@@ -309,11 +302,47 @@ def _version(
     return number
 
 
-def _same(was: tuple[object, ...], object_: int, seen: Seen) -> bool:
-    """Whether the latest version, (object, digest, size, mtime_ns, ctime_ns), is what was seen."""
-    if was[1] is not None and seen.digest is not None:
-        return was[1] == seen.digest
-    return (was[0], *was[2:]) == (object_, seen.size, seen.mtime_ns, seen.ctime_ns)
+_KNOWN = "SELECT number, object, digest, size, mtime_ns, ctime_ns, rowid FROM version WHERE resource = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    number: int
+    object: int
+    digest: bytes | None
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+def _latest(connection: apsw.Connection, resource: str) -> _Known | None:
+    rows = _rows(connection, f"{_KNOWN} ORDER BY seen_at DESC, rowid DESC LIMIT 1", (resource,))
+    return _known(connection, rows[0]) if rows else None
+
+
+def _in_state(connection: apsw.Connection, resource: str, object_: int, seen: Seen) -> _Known | None:
+    state = (object_, seen.size, seen.mtime_ns, seen.ctime_ns)
+    sql = f"{_KNOWN} AND object = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ? ORDER BY rowid DESC LIMIT 1"
+    known = next((_known(connection, row) for row in _rows(connection, sql, (resource, *state))), None)
+    # Two writes within one tick of the clock leave the same times.
+    racy = known and known.digest is not None and seen.digest is not None and known.digest != seen.digest
+    return None if racy else known
+
+
+def _known(connection: apsw.Connection, row: tuple[Any, ...]) -> _Known:
+    number, *rest, rowid = row
+    if number is None:  # an older program wrote it
+        number = _next_number(connection)
+        connection.execute("UPDATE version SET number = ? WHERE rowid = ?", (number, rowid))
+    return _Known(number, *rest)
+
+
+def _is(known: _Known, object_: int, seen: Seen) -> bool:
+    """Whether this version is what was seen: by content, else by inode, size and times."""
+    if known.digest is not None and seen.digest is not None:
+        return known.digest == seen.digest
+    state = (object_, seen.size, seen.mtime_ns, seen.ctime_ns)
+    return (known.object, known.size, known.mtime_ns, known.ctime_ns) == state
 
 
 def _next_number(connection: apsw.Connection) -> int:
