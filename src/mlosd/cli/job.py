@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mlosd.cli import asking, job_card, job_table, outcome, printing, program, progress, say, submission
+from mlosd.cli import asking, differences, job_card, job_table, outcome, printing, program, progress, say, submission
 from mlosd.cli.reach import Address
 from mlosd.cli.request import request
 from mlosd.core.errors import BadRequest, MlosError, Unreachable
@@ -149,6 +149,35 @@ def wait(address: Address, ids: tuple[int, ...], *, json: bool) -> int:
         else:
             print(f"job {id_}: {outcome.words(latest)}", flush=True)
     return code
+
+
+@command.command(epilog="\b\nExamples:\n  mlosctl job rerun 7\n  mlosctl job rerun 7 --wait && echo reproducible")
+@one_id
+@click.option("--wait", "wait_", is_flag=True, help="Wait for its end, and say whether it wrote the same again.")
+@asking.as_json
+@click.pass_obj
+def rerun(address: Address, id_: int, *, wait_: bool, json: bool) -> int:
+    """Run a job again as it was; print the new job's id.
+
+    Command, directory, environment and limits are the same. Inputs that have changed since are named on stderr.
+    With --wait it ends with the exit code of the new job, or with 1 when that is 0 but a file came out otherwise.
+    """
+    answer = address.connect().call("io.mlosd.Lineage.Rerun", {"run": id_})
+    if json:
+        printing.json_line(answer)
+    else:
+        _submitted(answer, _print_id, say.tell)
+        for change in answer["changed"]:
+            say.tell(f"job {answer['id']}: {differences.changed(change)}")
+    if not wait_:
+        return 0
+    with progress.waiting(lambda: f"job {answer['id']} runs again"):
+        for reply in address.connect().stream(f"{JOBS}.Wait", {"id": answer["id"]}):
+            ended = reply["job"]
+    if not json:
+        print(f"job {answer['id']}: {outcome.words(ended)}", flush=True)
+    came_out = differences.outputs(address, id_, answer["id"], json=json)
+    return outcome.exit_code(ended) or came_out
 
 
 @command.command(epilog="\b\nExamples:\n  mlosctl job cancel 7\n  mlosctl job cancel 7 8 9")

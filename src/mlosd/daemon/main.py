@@ -202,6 +202,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         names=Names(lineage_table, project_table, ModelTable(database)),
         show_job=jobs.show,
         settled=follower.settled,
+        look_again=following.begin_settling,
     )
 
     exchange = ExchangeService(

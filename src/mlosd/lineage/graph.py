@@ -20,6 +20,7 @@ def graph(
     versions: Mapping[int, Described],
     jobs: Mapping[int, View],
     rows: Mapping[int, LineageRow | None],
+    parents: Mapping[int, int],
 ) -> View:
     """What `found` found, as far as it is in `versions` and `jobs`: the rest is not the asker's."""
     left_out: dict[int, int] = {}
@@ -30,18 +31,21 @@ def graph(
         "table": table,
         "run": meant.run,
         "roots": [number for number in meant.versions if number in versions],
-        "runs": [run(job, rows.get(id_), left_out.get(id_, 0)) for id_, job in jobs.items()],
+        "runs": [
+            run(job, rows.get(id_), left_out=left_out.get(id_, 0), parent=parents.get(id_)) for id_, job in jobs.items()
+        ],
         "versions": [version(row) for row in versions.values()],
         "edges": [_edge(edge) for edge in _in_order(edges.values()) if edge.run in jobs and edge.version in versions],
         "truncated": any(closure.truncated for closure in found),
     }
 
 
-def run(job: View, row: LineageRow | None, left_out: int) -> View:
+def run(job: View, row: LineageRow | None, *, left_out: int, parent: int | None) -> View:
     """A run as a node. `job`: as io.mlosd.Jobs shows it."""
     state, reasons = known(job, row)
-    names = ("id", "name", "user", "project", "argv", "state", "result", "started_at", "ended_at")
-    return {name: job[name] for name in names} | {"lineage": state, "reasons": reasons, "left_out": left_out}
+    names = ("id", "name", "user", "project", "argv", "state", "result", "reason", "started_at", "ended_at")
+    more = {"lineage": state, "reasons": reasons, "left_out": left_out, "parent": parent}
+    return {name: job[name] for name in names} | more
 
 
 def known(job: View, row: LineageRow | None) -> tuple[str, list[str]]:

@@ -1,15 +1,18 @@
 """Lineage for callers: whose it is, what a name means, and the graph, the facts and the differences as views."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mlosd.core.errors import BadRequest, NotFound
+from mlosd.core.own_thread import in_own_thread
 from mlosd.lineage import graph, rerun
 from mlosd.lineage.diff import Manifest, differences, files, same_outputs
 from mlosd.lineage.facts import Facts, from_json
-from mlosd.lineage.names import MayTouch, Meant, Names
-from mlosd.store.lineage import Bounds, Closure, Lineage
+from mlosd.lineage.names import ELSEWHERE, MayTouch, Meant, Names
+from mlosd.store.lineage import WRITE, Bounds, Closure, Lineage
 
 View = dict[str, Any]
 Kind = Literal["job", "model", "file", "dataset"]
@@ -19,6 +22,7 @@ ROLES = ("code", "component", "config", "dataset", "library", "model", "temporar
 LIMIT, MOST = 2000, 20_000
 DEEPEST = 10_000
 MOST_PROCESSES = 10_000
+LOOK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Asked:
 class LineageService:
     """`show_job` gives a job as io.mlosd.Jobs shows it, and raises NotFound for one that is not the asker's.
 
-    `settled`: waits until all is recorded of a run that has ended.
+    `settled`: waits until all is recorded of a run that has ended; `look_again`: until a project's rows are true.
     """
 
     def __init__(
@@ -47,11 +51,13 @@ class LineageService:
         names: Names,
         show_job: Callable[[int, MayTouch], View],
         settled: Callable[[int], Awaitable[None]],
+        look_again: Callable[[str], "asyncio.Task[Any]"],
     ) -> None:
         self._lineage = lineage
         self._names = names
         self._show_job = show_job
         self._settled = settled
+        self._look_again = look_again
 
     async def of(self, asked: Asked, may_touch: MayTouch) -> View:
         """The graph around something. Raises NotFound, with the same words for what is somebody else's."""
@@ -70,6 +76,7 @@ class LineageService:
             versions=versions,
             jobs=jobs,
             rows={run: self._lineage.of_run(run) for run in jobs},
+            parents=self._lineage.parents(jobs),
         )
 
     async def facts(self, run: int, may_touch: MayTouch) -> View:
@@ -93,25 +100,31 @@ class LineageService:
                 reasons.append(f"lineage of job {run} is {state}: {'; '.join(why) or 'it is not done'}")
         return [asdict(d) for d in differences(one, other)], same_outputs(one, other), reasons
 
-    def changed(self, run: int, may_touch: MayTouch) -> list[View]:
-        """The inputs of a run that are not any more what they were."""
+    async def changed(self, run: int, may_touch: MayTouch) -> list[View]:
+        """The inputs of a run that are not any more what they were, as far as one can tell soon."""
         self._show_job(run, may_touch)
-        edges = self._lineage.edges_of_run(run)
-        versions = self._lineage.describe(edge.version for edge in edges)
-        versions |= self._lineage.describe(row.newest for row in versions.values())
+        edges = [edge for edge in self._lineage.edges_of_run(run) if not edge.modes & WRITE]
+        found = rerun.inputs(edges, self._lineage.describe(edge.version for edge in edges))
+        found = [row for row in found if row.made_by != run]
+        if projects := {row.project for row in found if row.project_name != ELSEWHERE}:
+            await asyncio.wait([self._look_again(project) for project in projects], timeout=LOOK_SECONDS)
+        current = self._lineage.describe(row.number for row in found)
+        newest = self._lineage.describe(row.newest for row in current.values())
+        different = rerun.changed(current.values(), newest)
+        unwatched = rerun.unwatched(newest.values())
+        with suppress(TimeoutError):
+            different += await asyncio.wait_for(in_own_thread(lambda: rerun.looked_at(unwatched)), LOOK_SECONDS)
         return [
-            {"then": graph.version(change.then), "now": graph.version(change.now) if change.now else None}
-            for change in rerun.changed(edges, versions)
+            {"then": graph.version(one.then), "now": graph.version(one.now) if one.now else None} for one in different
         ]
 
-    async def correct(self, project: str, path: str, role: str, may_touch: MayTouch) -> None:
+    async def correct(self, path: str, role: str, project: str | None, may_touch: MayTouch) -> None:
         """The user says what a file is for, for good. Raises BadRequest, NotFound."""
         if role not in ROLES:
             raise BadRequest(f"there is no role {role!r}", hint=f"one of: {', '.join(ROLES)}")
-        row = self._names.project(project, may_touch)
-        below = path.removeprefix(row.root.rstrip("/") + "/") if row.root != "/" else path
-        if not await self._lineage.correct(row.id, below, role):
-            raise NotFound(f"project {row.name} has no file {path!r}", hint=f"mlosctl project show {row.name}")
+        meant = self._names.file(path, project, may_touch)
+        for row in self._lineage.describe(meant.versions).values():
+            await self._lineage.correct(row.resource, role)
 
     def _meant(self, asked: Asked, may_touch: MayTouch) -> Meant:
         match asked.kind:

@@ -10,7 +10,7 @@ from mlosd.store.db import Database
 
 _COLUMNS = (
     "v.number, v.resource, r.project, p.name, p.owner, CAST(p.root AS BLOB), CAST(r.path AS BLOB), r.role, v.format,"
-    " v.digest, v.size, v.seen_at, v.made_by, v.manifest, v.header,"
+    " v.digest, v.size, v.mtime_ns, v.seen_at, v.made_by, v.manifest, v.header,"
     " (SELECT max(n.number) FROM version n WHERE n.resource = v.resource),"
     " EXISTS (SELECT 1 FROM binding b WHERE b.resource = r.id AND b.valid_to IS NULL),"
     " (SELECT m.name || ':' || k.number FROM model_version k JOIN model m ON m.id = k.model"
@@ -38,6 +38,7 @@ class Described:
     format: str | None
     digest: bytes | None
     size: int
+    mtime_ns: int
     seen_at: float
     made_by: int | None
     manifest: bytes | None
@@ -79,4 +80,5 @@ def below(database: Database, project: str, folder: str, *, limit: int) -> list[
 
 
 def _described(row: tuple[Any, ...]) -> Described:
-    return Described(*row[:5], os.fsdecode(row[5]), os.fsdecode(row[6]), *row[7:16], bool(row[16]), row[17])
+    root, path, bound = os.fsdecode(row[5]), os.fsdecode(row[6]), bool(row[17])
+    return Described(*(*row[:5], root, path, *row[7:17], bound, row[18]))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -175,18 +174,20 @@ class Lineage:
         [(made_at,)] = self._database.read("SELECT min(applied_at) FROM schema_info")
         return str(uuid5(_TABLES, repr(made_at)))
 
-    def correct(self, project: str, path: str, role: str) -> "asyncio.Future[bool]":
-        """The user says what a file is for, for good; False: there is no such file."""
+    def parents(self, runs: Iterable[int]) -> dict[int, int]:
+        """For those of these runs that a job submitted, which one: it was in their environment."""
+        rows = self._database.read(
+            "SELECT run, CAST(facts ->> '$.environment.MLOSD_JOB_ID' AS INTEGER) AS parent"
+            " FROM json_each(?) CROSS JOIN lineage ON run = value WHERE json_valid(facts) AND parent > 0",
+            (json.dumps(list(runs)),),
+        )
+        return dict(rows)
 
-        def work(connection: apsw.Connection) -> bool:
-            changed = connection.execute(
-                "UPDATE resource SET role = ?, role_by = 'corrected' WHERE project = ? AND path = CAST(? AS TEXT)"
-                " RETURNING id",
-                (role, project, os.fsencode(path)),
-            )
-            resources = [id_ for (id_,) in changed]
-            for resource in resources:
-                judge_again(connection, resource)
-            return bool(resources)
+    def correct(self, resource: str, role: str) -> "asyncio.Future[None]":
+        """The user says what a file is for, for good."""
+
+        def work(connection: apsw.Connection) -> None:
+            connection.execute("UPDATE resource SET role = ?, role_by = 'corrected' WHERE id = ?", (role, resource))
+            judge_again(connection, resource)
 
         return self._database.write_many(work)

@@ -43,13 +43,13 @@ class Lineage:
         return {"differences": found, "same_outputs": same, "reasons": reasons}
 
     async def rerun(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
-        changed = self._service.changed(parameters["run"], self._mine(caller))
+        changed = await self._service.changed(parameters["run"], self._mine(caller))
         job, warnings = await self._jobs.again(parameters["run"], owner(caller))
         return {"id": job["id"], "changed": changed, "warnings": warnings}
 
     async def correct(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
-        project, path, role = (parameters[name] for name in ("project", "path", "role"))
-        await self._service.correct(project, path, role, self._mine(caller))
+        path, role, project = parameters["path"], parameters["role"], parameters.get("project")
+        await self._service.correct(path, role, project, self._mine(caller))
         return {}
 
     def _mine(self, caller: Caller) -> MayTouch:
