@@ -97,7 +97,7 @@ class Place:
                 self._rename(fresh, self.name, 0)
             elif replaced is None:
                 os.unlink(self.name, dir_fd=self.directory)
-        if self.inode(fresh) in (inode, replaced):
+        if self.inode(fresh) in {inode, replaced} - {None}:
             os.unlink(fresh, dir_fd=self.directory)
         os.fsync(self.directory)
 

@@ -156,10 +156,19 @@ class Rollback:
                 await in_own_thread(lambda: there.put_right(fresh, is_done=False, inode=inode, replaced=replaced))
                 written.unlink()
                 raise
-            await in_own_thread(lambda: there.put_right(fresh, is_done=True, inode=inode, replaced=replaced))
-            written.unlink()
+            await self._clear(intent, written, there)
         finally:
             os.close(fd)
+
+    async def _clear(self, intent: Intent, written: Path, there: Place) -> None:
+        """It is done, whatever happens now: what cannot be cleared away is left to the next start."""
+        try:
+            await in_own_thread(
+                lambda: there.put_right(intent.fresh, is_done=True, inode=intent.inode, replaced=intent.replaced)
+            )
+            written.unlink()
+        except OSError as e:
+            self._emit(events.Failed(f"clearing away what lay in {intent.path} before", str(e)))
 
     async def _fill(self, fd: int, live: Live, target: ModelVersionRow) -> Content:
         """Write the stored bytes into the fresh file, which looks like the live one otherwise."""
