@@ -68,8 +68,13 @@ class Window:
 
     @classmethod
     def of_bytes(cls, content: bytes, *, name: bytes) -> "Window":
-        """Something that was unpacked."""
-        window = cls(lambda length, offset: content[offset : offset + length], size=len(content), name=name)
+        """A file that is in memory."""
+        return cls(lambda length, offset: content[offset : offset + length], size=len(content), name=name)
+
+    @classmethod
+    def unpacked(cls, content: bytes, *, name: bytes) -> "Window":
+        """The beginning of a file that was compressed inside another."""
+        window = cls.of_bytes(content, name=name)
         window.is_unpacked = True
         return window
 

@@ -16,7 +16,7 @@ def identity(format_: str, window: Window, unpacked: bytes, *, complete: bool = 
         return Identity(format_, None, complete)
     from mlosd.content.describe import describe  # noqa: PLC0415 - it knows this format, and this format needs it
 
-    inner = describe(Window.of_bytes(unpacked, name=posixpath.splitext(window.name)[0])) if unpacked else None
+    inner = describe(Window.unpacked(unpacked, name=posixpath.splitext(window.name)[0])) if unpacked else None
     if inner is None or inner.format == UNKNOWN:
         return Identity(format_, None, complete)
     told: dict[str, Any] = {"inside": inner.format, **inner.header}

@@ -82,7 +82,7 @@ def open_member(window: Window, member: Member) -> Window | None:
     if member.method == _DEFLATED:
         packed = window.at(start, min(member.packed, _MOST_UNPACKED))
         try:
-            return Window.of_bytes(zlib.decompressobj(-15).decompress(packed, _MOST_UNPACKED), name=name)
+            return Window.unpacked(zlib.decompressobj(-15).decompress(packed, _MOST_UNPACKED), name=name)
         except zlib.error as e:
             raise Damaged("a member of it cannot be unpacked") from e
     return None

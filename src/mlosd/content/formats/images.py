@@ -31,7 +31,7 @@ def describe(window: Window) -> Identity:
     told = {}
     match name:
         case "png":
-            complete = b"IEND" in window.tail(12)
+            complete = b"IEND\xaeB`\x82" in window.tail(4096)
             if len(head) >= 24:
                 told["width"], told["height"] = struct.unpack_from(">II", head, 16)
         case "jpeg":

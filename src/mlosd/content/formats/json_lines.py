@@ -27,6 +27,7 @@ def describe(window: Window) -> Identity | None:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
+            rows += line[0] in "{[" and rows > 0  # the last line of a file that was cut
             break
         if not isinstance(row, dict | list):
             return None

@@ -18,7 +18,7 @@ def describe(window: Window) -> Identity:
     complete = True
     if window.head.startswith(b"RIFF"):
         size = int.from_bytes(window.head[4:8], "little")
-        complete = size == _ENDLESS or size + 8 <= window.size + 1
+        complete = size == _ENDLESS or size + 8 <= window.size
     return Identity(name, DATASET, complete)
 
 

@@ -31,7 +31,7 @@ def describe(window: Window) -> Identity:
             names.append(facts.text(header[:100].rstrip(b"\0"), most=200))
             samples += window.near(at + _BLOCK, 8).startswith(_SAMPLES)
         at += _BLOCK + -(-size // _BLOCK) * _BLOCK
-    complete = at <= window.size and not window.tail(2 * _BLOCK).strip(b"\0")
+    complete = at <= window.size and window.size % _BLOCK == 0 and not window.tail(2 * _BLOCK).strip(b"\0")
     if set(names) >= _OF_TORCH:
         return Identity("torch tar", None, complete, {"names": names})
     return Identity("tar", DATASET if samples * 3 > len(names) else None, complete, {"names": names})
