@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlosd.lineage.names import ELSEWHERE, Meant
-from mlosd.store.lineage import EXEC, READ, WRITE, Closure, Described, Edge, LineageRow
+from mlosd.store.lineage import EXEC, READ, WRITE, Closure, Described, Edge
 
 View = dict[str, Any]
+State = tuple[str, tuple[str, ...]]
 
 MODES = ((READ, "read"), (WRITE, "write"), (EXEC, "exec"))
 
@@ -19,7 +20,7 @@ def graph(
     table: str,
     versions: Mapping[int, Described],
     jobs: Mapping[int, View],
-    rows: Mapping[int, LineageRow | None],
+    states: Mapping[int, State],
     parents: Mapping[int, int],
 ) -> View:
     """What `found` found, as far as it is in `versions` and `jobs`: the rest is not the asker's."""
@@ -32,7 +33,8 @@ def graph(
         "run": meant.run,
         "roots": [number for number in meant.versions if number in versions],
         "runs": [
-            run(job, rows.get(id_), left_out=left_out.get(id_, 0), parent=parents.get(id_)) for id_, job in jobs.items()
+            run(job, states.get(id_), left_out=left_out.get(id_, 0), parent=parents.get(id_))
+            for id_, job in jobs.items()
         ],
         "versions": [version(row) for row in versions.values()],
         "edges": [_edge(edge) for edge in _in_order(edges.values()) if edge.run in jobs and edge.version in versions],
@@ -40,18 +42,18 @@ def graph(
     }
 
 
-def run(job: View, row: LineageRow | None, *, left_out: int, parent: int | None) -> View:
+def run(job: View, recorded: State | None, *, left_out: int, parent: int | None) -> View:
     """A run as a node. `job`: as io.mlosd.Jobs shows it."""
-    state, reasons = known(job, row)
+    state, reasons = known(job, recorded)
     names = ("id", "name", "user", "project", "argv", "state", "result", "reason", "started_at", "ended_at")
     more = {"lineage": state, "reasons": reasons, "left_out": left_out, "parent": parent}
     return {name: job[name] for name in names} | more
 
 
-def known(job: View, row: LineageRow | None) -> tuple[str, list[str]]:
+def known(job: View, recorded: State | None) -> tuple[str, list[str]]:
     """How much of a run is known, and why not all."""
-    if row is not None:
-        return row.state, list(row.reasons)
+    if recorded is not None:
+        return recorded[0], list(recorded[1])
     if job["state"] == "DONE":
         return "none", ["nothing was recorded"]
     return "watching", []

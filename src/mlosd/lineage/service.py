@@ -23,6 +23,7 @@ LIMIT, MOST = 2000, 20_000
 DEEPEST = 10_000
 MOST_PROCESSES = 10_000
 LOOK_SECONDS = 10.0
+AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,19 @@ class LineageService:
         rows = self._lineage.describe(dict.fromkeys(number for closure in found for number in closure.versions))
         versions = {number: row for number, row in rows.items() if may_touch(row.owner)}
         runs = dict.fromkeys(run for closure in found for run in closure.runs)
-        jobs = {run: job for run in runs if (job := self._mine(run, may_touch)) is not None}
+        jobs = {}
+        for run in runs:
+            if (job := self._mine(run, may_touch)) is not None:
+                jobs[run] = job
+            if not run % AT_ONCE:
+                await asyncio.sleep(0)
         return graph.graph(
             meant,
             found,
             table=self._lineage.table_id(),
             versions=versions,
             jobs=jobs,
-            rows={run: self._lineage.of_run(run) for run in jobs},
+            states=self._lineage.states(jobs),
             parents=self._lineage.parents(jobs),
         )
 
@@ -93,9 +99,9 @@ class LineageService:
         for run, job in zip((a, b), jobs, strict=True):
             await self._settle(run, job)
         one, other = (self._manifest(run, job) for run, job in zip((a, b), jobs, strict=True))
-        reasons = []
+        reasons, states = [], self._lineage.states((a, b))
         for run, job in zip((a, b), jobs, strict=True):
-            state, why = graph.known(job, self._lineage.of_run(run))
+            state, why = graph.known(job, states.get(run))
             if state != "complete":
                 reasons.append(f"lineage of job {run} is {state}: {'; '.join(why) or 'it is not done'}")
         return [asdict(d) for d in differences(one, other)], same_outputs(one, other), reasons

@@ -102,6 +102,13 @@ class Lineage:
         rows = self._database.read("SELECT run, state, reasons, facts, recorded_at FROM lineage WHERE run = ?", (run,))
         return next((LineageRow(id_, state, tuple(json.loads(why)), *rest) for id_, state, why, *rest in rows), None)
 
+    def states(self, runs: Iterable[int]) -> dict[int, tuple[str, tuple[str, ...]]]:
+        """How much of runs is known, and why not all."""
+        rows = self._database.read(
+            "SELECT run, state, reasons FROM json_each(?) CROSS JOIN lineage ON run = value", (json.dumps(list(runs)),)
+        )
+        return {run: (state, tuple(json.loads(reasons))) for run, state, reasons in rows}
+
     def facts(self, run: int) -> dict[str, Any]:
         """What a run remembers beside its files."""
         row = self.of_run(run)
@@ -176,12 +183,14 @@ class Lineage:
 
     def parents(self, runs: Iterable[int]) -> dict[int, int]:
         """For those of these runs that a job submitted, which one: it was in their environment."""
+        # No look at all of the JSON, which may be long. A quote within a string of it has a backslash.
         rows = self._database.read(
-            "SELECT run, CAST(facts ->> '$.environment.MLOSD_JOB_ID' AS INTEGER) AS parent"
-            " FROM json_each(?) CROSS JOIN lineage ON run = value WHERE json_valid(facts) AND parent > 0",
-            (json.dumps(list(runs)),),
+            "SELECT run, substr(facts, instr(facts, ?2) + length(?2), 20) FROM json_each(?1) CROSS JOIN lineage"
+            " ON run = value WHERE instr(facts, ?2)",
+            (json.dumps(list(runs)), '"MLOSD_JOB_ID": "'),
         )
-        return dict(rows)
+        found = ((run, text.partition('"')[0]) for run, text in rows)
+        return {run: int(parent) for run, parent in found if parent.isascii() and parent.isdigit()}
 
     def correct(self, resource: str, role: str) -> "asyncio.Future[None]":
         """The user says what a file is for, for good."""
