@@ -218,6 +218,7 @@ def test_the_order_is_that_of_the_last_run(tmp_path: Path) -> None:
             (b"/home/ann/flights", b"c"),
             (b"/home/ann/flights", b"a"),
         ]
+        assert [path for *_, path in second.rest] == [b"b"]
         assert [path for *_, path in warming.largest("p1", most=1)] == [b"c"]
 
     with_database(tmp_path, work)

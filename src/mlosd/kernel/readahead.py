@@ -1,14 +1,16 @@
-"""Bring a part of a file into the page cache: posix_fadvise(2), read(2).
+"""Bring a file into the page cache: read(2); and out of it: posix_fadvise(2).
 
-The kernel reads at most max(read-ahead window, largest request of the device) for one call, however long the range
-(mm/readahead.c, force_page_cache_ra): a whole file needs many calls, and a look at what came of them.
+By reading, not by POSIX_FADV_WILLNEED or readahead(2): those serve at most max(read-ahead window, largest request of
+the device) for one call, however long the range, and always in single pages (mm/readahead.c, force_page_cache_ra).
+Who reads on and on gets ever larger folios, of which a later mmap(2) takes up to eight times fewer faults (measured on
+Linux 6.18, ext4).
 """
 
 import os
 from collections.abc import Iterator
 
 CHUNK = 1 << 20
-"""What one call may ask for and be served whole, by nearly every device."""
+"""What is read at once, into a buffer that is used again."""
 
 
 def chunks(offset: int, length: int, *, size: int = CHUNK) -> Iterator[tuple[int, int]]:
@@ -17,12 +19,6 @@ def chunks(offset: int, length: int, *, size: int = CHUNK) -> Iterator[tuple[int
     while offset < end:
         yield offset, min(size, end - offset)
         offset += size
-
-
-def will_need(fd: int, *, offset: int, length: int) -> None:
-    """Let the kernel read a range in its own time, a chunk a call. Waits only while the device's queue is full."""
-    for at, size in chunks(offset, length):
-        os.posix_fadvise(fd, at, size, os.POSIX_FADV_WILLNEED)
 
 
 def dont_need(fd: int) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 from mlosd.kernel import meminfo, psi
 from mlosd.kernel.cachestat import resident
 from mlosd.kernel.ioprio import ioprio_idle
-from mlosd.kernel.readahead import CHUNK, chunks, read_through, will_need
+from mlosd.kernel.readahead import CHUNK, chunks, read_through
 from mlosd.projects.resolve import Resolver, Target
 
 WINDOW = 8 << 20
-"""So much is on its way to memory at most, a thread."""
+"""After so much, a thread asks again whether it is good for the machine to go on."""
 LOOK_EVERY = 0.25
 SAMPLE = 16 << 20
 
@@ -114,23 +114,19 @@ def warm(targets: Iterable[Target], resolver: Resolver, warmth: Warmth, *, threa
 
 def warm_file(fd: int, size: int, warmth: Warmth, buffer: bytearray) -> None:
     """Warm one file, a window at a time. What of it cannot be read is counted."""
-    done, last = 0, None
+    done = 0
     try:
-        for at, length in chunks(0, size, size=WINDOW):
-            there = _resident(fd, at, length)
-            missing = length - (there or 0)
+        # Looked at before the first read, which brings more than was asked for.
+        windows = [(at, length, _resident(fd, at, length)) for at, length in chunks(0, size, size=WINDOW)]
+        for at, length, there in windows:
+            missing = length - there
             if missing and not warmth.may_read(missing):
                 return
-            if there is None:
+            if missing:
+                # What is there already is read as well: the kernel makes large folios only where reading goes on.
                 read_through(fd, buffer, offset=at, length=length)
-            elif missing:
-                _fill(fd, at, length, buffer)
-                # Pages count as cached from when they are asked for: wait until the window before has come.
-                _wait(fd, last, buffer)
-                last = at + length - 1
             done += length
-            warmth.add(warmed=missing, there=length - missing)
-        _wait(fd, last, buffer)
+            warmth.add(warmed=missing, there=there)
     except OSError:
         warmth.add(unread=size - done)
 
@@ -152,27 +148,12 @@ def _work(waiting: "deque[Target]", resolver: Resolver, warmth: Warmth) -> None:
             warmth.add(unread=target.size)
 
 
-def _wait(fd: int, at: int | None, buffer: bytearray) -> None:
-    if at is not None:
-        read_through(fd, buffer, offset=at, length=1)
-
-
-def _resident(fd: int, at: int, length: int) -> int | None:
-    """Bytes of the window that are in memory; None where the kernel does not tell."""
+def _resident(fd: int, at: int, length: int) -> int:
+    """Bytes of the window that are in memory; none where the kernel does not tell."""
     try:
         return resident(fd, offset=at, length=length)
     except OSError:
-        return None
-
-
-def _fill(fd: int, at: int, length: int, buffer: bytearray) -> None:
-    lacking = [chunk for chunk in chunks(at, length) if resident(fd, offset=chunk[0], length=chunk[1]) < chunk[1]]
-    for offset, size in lacking:
-        will_need(fd, offset=offset, length=size)
-    # A device of small requests, or a file system that does not read ahead, leaves gaps.
-    for offset, size in lacking:
-        if resident(fd, offset=offset, length=size) < size:
-            read_through(fd, buffer, offset=offset, length=size)
+        return 0
 
 
 def rate_of_memory(target: Target, resolver: Resolver) -> float | None:

@@ -37,9 +37,8 @@ _COLUMNS = "o.filesystem, o.handle_type, o.handle"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`used`: what `run`, the project's last, read and executed, by first use; `rest`: the resources of the project.
-
-    Either may name a file that the other names, or twice.
+    """`used`: what `run`, the project's last, read and executed, by first use, perhaps a file twice; `rest`: the
+    other resources of the project.
     """
 
     run: int | None
@@ -140,8 +139,9 @@ class Warming:
                 (run, READ | EXEC),
             )
         rest: list[Row] = self._database.read(
-            f"SELECT {_COLUMNS}, ?2, CAST(r.path AS BLOB) FROM resource r {_BOUND} r.project = ?1",
-            (project.id, os.fsencode(project.root)),
+            f"SELECT {_COLUMNS}, ?2, CAST(r.path AS BLOB) FROM resource r {_BOUND} r.project = ?1 AND r.id NOT IN"
+            " (SELECT v.resource FROM edge e JOIN version v ON v.number = e.version WHERE e.run = ?3 AND e.modes & ?4)",
+            (project.id, os.fsencode(project.root), run, READ | EXEC),
         )
         return Plan(run, used, rest)
 
