@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.registry import Shop, model
 
 from mlosd.core.errors import BadRequest, Refused
+from mlosd.kernel.renameat2 import renameat2
 from mlosd.registry import place
 from mlosd.registry.blobs import Blobs
 from mlosd.registry.intents import Intents
@@ -148,12 +149,10 @@ def test_a_place_behind_a_link_or_of_somebody_else_is_refused(shop: Shop) -> Non
 
 
 def test_where_names_cannot_change_places_the_step_is_a_rename(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = place.renameat2
-
-    def none_here(*names: bytes, flags: int = 0, **directories: int) -> None:
+    def none_here(*names: Any, flags: int = 0, **directories: Any) -> None:
         if flags:
             raise OSError(errno.EINVAL, "not on this file system")
-        real(*names, **directories)
+        renameat2(*names, **directories)
 
     monkeypatch.setattr(place, "renameat2", none_here)
     shop.roll_back("net", number=1)
