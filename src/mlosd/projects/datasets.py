@@ -70,7 +70,10 @@ class Datasets:
             await self._record(project, found, row.root, {})
 
     async def begin(self, project: str, found: Found) -> None:
-        """A directory turned out to be a dataset; nobody knows what is in it."""
+        """A directory turned out to be a dataset. What is in it nobody knows, unless it was there before."""
+        if (before := self._manifests.last(project, found.path)) is not None:
+            await self._record(project, found, before, {})
+            return
         seen = _seen(project, found, None, files=0, size=0)
         await self._manifests.record(lambda get, put: seen, at=time.time())
 
@@ -240,7 +243,9 @@ def _found(directory: int, path: str) -> Found:
     looking, status = Looking(), os.fstat(directory)
     here, up = looking.parent(directory), looking.parent_of(directory)
     found = dataset_found(here, up, status, path=path, name=path.rpartition("/")[2])
-    return replace(found, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
+    # The times of a directory do not tell when its files changed: those of this look do, and no two have the same.
+    now = time.time_ns()
+    return replace(found, mtime_ns=now, ctime_ns=now)
 
 
 def _found_beneath(root: int, path: str) -> Found:

@@ -73,6 +73,15 @@ class Manifests:
 
         return self._database.write_many(work)
 
+    def last(self, project: str, path: str) -> bytes | None:
+        """The manifest that a directory had, also one that is gone."""
+        rows = self._database.read(
+            "SELECT v.manifest FROM version v JOIN resource r ON r.id = v.resource"
+            " WHERE r.project = ? AND r.path = CAST(? AS TEXT) ORDER BY v.number DESC LIMIT 1",
+            (project, os.fsencode(path)),
+        )
+        return rows[0][0] if rows else None
+
     def datasets(self, project: str) -> list[DatasetRow]:
         """The directories of a project that are one dataset each and still there, by path."""
         rows = self._database.read(

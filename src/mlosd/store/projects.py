@@ -15,7 +15,7 @@ import apsw
 from mlosd.core.errors import Refused
 from mlosd.core.ids import new_id
 from mlosd.store.db import Database
-from mlosd.store.versions import Seen, leave, see
+from mlosd.store.versions import Seen, leave, rebind, see
 
 # Files of no project are a project of their owner's all the same; nobody can name one so.
 ELSEWHERE = "-"
@@ -203,7 +203,10 @@ class Projects:
 
         def work(connection: apsw.Connection) -> None:
             for file in files:
-                see(connection, file, run=None, at=at)
+                if file.role == "root":
+                    rebind(connection, file, at=at)
+                else:
+                    see(connection, file, run=None, at=at)
             for row in missing:
                 # One that has just been seen under another name is not gone.
                 path = os.fsencode(row.path)

@@ -86,6 +86,12 @@ def see(connection: apsw.Connection, seen: Seen, *, run: int | None, at: float) 
     return _version(connection, seen, resource=resource, object_=object_, run=run, at=at)
 
 
+def rebind(connection: apsw.Connection, seen: Seen, *, at: float) -> None:
+    """Note which inode has a name now, and nothing of what it contains: of a directory that is no version."""
+    object_ = _object(connection, seen, at)
+    _bind(connection, _resource(connection, object_, seen, at), object_, seen, at)
+
+
 def fill(connection: apsw.Connection, number: int, digested: Digested) -> int:
     """The digest of a version is known now. Returns its number: that of the one before when nothing had changed."""
     [(resource, object_, size, mtime_ns, ctime_ns)] = connection.execute(
