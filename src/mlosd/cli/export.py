@@ -43,15 +43,16 @@ def command(address: Address, project: str | None, output: str, *, snapshot: boo
     if snapshot:
         _snapshot(address, project, json=json)
         return
-    replies = address.connect().stream(f"{EXCHANGE}.Export", {"project": project} if project else {})
     done = 0
-    reply = next(replies)  # an error comes before a file is made
-    with _file(output) as file, progress.waiting(lambda: progress.counted(done, reply["total"], "records")):
-        while reply:
-            for record in reply["records"]:
-                file.write(codec.dumps(record, separators=(",", ":")).encode("ascii") + b"\n")
-                done += 1
-            reply = next(replies, {}) or {}
+    with address.connect() as connection:
+        replies = connection.stream(f"{EXCHANGE}.Export", {"project": project} if project else {})
+        reply = next(replies)  # an error comes before a file is made
+        with _file(output) as file, progress.waiting(lambda: progress.counted(done, reply["total"], "records")):
+            while reply:
+                for record in reply["records"]:
+                    file.write(codec.dumps(record, separators=(",", ":")).encode("ascii") + b"\n")
+                    done += 1
+                reply = next(replies, {})
     if output != "-":
         say.tell(f"{done} records")
 
@@ -59,8 +60,8 @@ def command(address: Address, project: str | None, output: str, *, snapshot: boo
 def _snapshot(address: Address, project: str | None, *, json: bool) -> None:
     if project:
         raise click.UsageError("--snapshot is of all projects; its readers pick one")
-    with progress.waiting(lambda: "writing the snapshot"):
-        reply = address.connect().call(f"{EXCHANGE}.Snapshot", {})
+    with address.connect() as connection, progress.waiting(lambda: "writing the snapshot"):
+        reply = connection.call(f"{EXCHANGE}.Snapshot", {})
     if json:
         printing.json_line(reply)
         return

@@ -83,8 +83,8 @@ def _import(address: Address, fill: Callable[[IO[bytes]], None], project: str | 
         records.flush()
         fcntl.fcntl(records, fcntl.F_ADD_SEALS, SEALS)
         asked = {"records": 0} | ({"project": project} if project else {})
-        with progress.waiting(lambda: "importing"):
-            [reply] = address.connect().call_with_fds("io.mlosd.Exchange.Import", asked, fds=[records.fileno()])
+        with address.connect() as connection, progress.waiting(lambda: "importing"):
+            [reply] = connection.call_with_fds("io.mlosd.Exchange.Import", asked, fds=[records.fileno()])
     if json:
         printing.json_line(reply)
     else:
@@ -123,11 +123,12 @@ def _copy(file: str, records: IO[bytes]) -> None:
 
 def _project_of(address: Address, directory: str) -> str:
     """The id of the innermost project that has this directory in it; a new one where there is none."""
-    found = address.connect().call("io.mlosd.Projects.List", {})["projects"]
-    above = [one for one in found if f"{directory}/".startswith(f"{one['root']}/")]
-    if above:
-        return str(max(above, key=lambda one: len(one["root"]))["id"])
-    added: dict[str, Any] = address.connect().call("io.mlosd.Projects.Add", {"path": directory})["project"]
+    with address.connect() as connection:
+        found = connection.call("io.mlosd.Projects.List", {})["projects"]
+        above = [one for one in found if f"{directory}/".startswith(f"{one['root']}/")]
+        if above:
+            return str(max(above, key=lambda one: len(one["root"]))["id"])
+        added: dict[str, Any] = connection.call("io.mlosd.Projects.Add", {"path": directory})["project"]
     say.tell(f"added the project {added['name']}")
     return str(added["id"])
 

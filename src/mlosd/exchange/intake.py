@@ -47,6 +47,7 @@ class Intake:
         self._resources: dict[str, str] = {}
         self._objects: dict[int, int] = {}
         self._runs: dict[Any, int] = {}
+        self._numbers_of_runs: set[int] = set()
         self._new_runs: set[int] = set()
         self._versions: dict[Any, int] = {}
         self._models: dict[str, str] = {}
@@ -123,6 +124,7 @@ class Intake:
         uid = self._trust.owner(row["uid"])
         number, new = self._find_run(fields, uid)
         self._runs[fields["id"]] = number
+        self._numbers_of_runs.add(number)
         self._count("run", new=new)
         if not new:
             return
@@ -153,9 +155,11 @@ class Intake:
     def _find_run(self, fields: Record, uid: int) -> tuple[int, bool]:
         """The number that the run has or gets, and whether there is something to write."""
         if not self._is_foreign():
-            known = self._rows.run_that_ran(uid, float(fields["submitted_at"]), float(fields["ended_at"]))
-            if known is not None:
-                return known, False
+            name, times = fields["request"]["name"], (float(fields["submitted_at"]), float(fields["ended_at"]))
+            # Several may have begun and ended together: the first for the first, the second for the second.
+            for known in self._rows.runs_that_ran(uid, name, *times):
+                if known not in self._numbers_of_runs:
+                    return known, False
             wanted = self._trust.number(fields["id"])
             free = wanted is not None and self._rows.is_free_run(wanted)
             return (wanted if wanted is not None and free else self._new_run()), True
@@ -214,15 +218,15 @@ class Intake:
         manifest = row["manifest"] if row["manifest"] in self._nodes else None
         sizes = {name: row[name] or 0 for name in ("size", "mtime_ns", "ctime_ns")}
         row |= {"resource": resource, "made_by": made_by, "manifest": manifest, **sizes}
-        if self._is_foreign():
-            row["id"] = job_record.id_of(self._trust.owner(None), self._source, resource, fields["id"])
-        known = self._rows.version_with_id(row["id"], resource)
+        # Where its own id is none of ours, or another user has it.
+        derived = job_record.id_of(self._trust.owner(None), self._source, resource, fields["id"])
+        known = self._rows.version_with_id((row["id"], derived), resource)
         if known is None and self._is_foreign():
             known = self._rows.version_with_digest(resource, row)
         number = known
         if number is None:
             row["object"] = self._objects.get(fields.get("object") or -1) or self._unseen(resource)
-            number = self._rows.version(row, self._trust.number(fields.get("number")))
+            number = self._rows.version(row, self._trust.number(fields.get("number")), otherwise=derived)
         self._count("version", new=known is None)
         self._versions[fields["id"]] = number
         if "number" in fields:

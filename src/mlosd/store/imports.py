@@ -37,7 +37,7 @@ class Imports:
             )
         if found is not None:
             return str(found), False
-        id_ = self._free_id("project", row["id"])
+        id_ = self._free_id("project", row["id"]) or new_id()
         self._connection.execute(
             "INSERT INTO project (id, name, root, owner, environment, added_at, removed_at)"
             " VALUES (?,?,CAST(? AS TEXT),?,?,?,?)",
@@ -62,7 +62,7 @@ class Imports:
             )
         if found is not None:
             return str(found), False
-        id_ = self._free_id("resource", row["id"])
+        id_ = self._free_id("resource", row["id"]) or new_id()
         self._connection.execute(
             "INSERT INTO resource (id, project, role, role_by, path, added_at) VALUES (?,?,?,?,CAST(? AS TEXT),?)",
             (
@@ -105,11 +105,14 @@ class Imports:
         self._connection.execute("INSERT OR IGNORE INTO manifest_node VALUES (?,?)", (digest, content))
         return bool(self._connection.changes())
 
-    def run_that_ran(self, uid: int, submitted_at: float, ended_at: float) -> int | None:
-        """A finished run of this user with exactly these times."""
-        sql = "SELECT id FROM run WHERE uid = ? AND submitted_at = ? AND ended_at = ?"
-        found = self._one(sql, uid, submitted_at, ended_at)
-        return None if found is None else int(found)
+    def runs_that_ran(self, uid: int, name: str, submitted_at: float, ended_at: float) -> list[int]:
+        """The finished runs of this user with this name and exactly these times, oldest first."""
+        rows = self._connection.execute(
+            "SELECT id FROM run WHERE uid = ? AND submitted_at = ? AND ended_at = ? AND request ->> '$.name' = ?"
+            " ORDER BY id",
+            (uid, submitted_at, ended_at, name),
+        )
+        return [int(number) for (number,) in rows]
 
     def runs_from(self, source: str, uid: int) -> dict[str, tuple[int, str]]:
         """This user's runs that came from there: number and result by the name that they have there."""
@@ -139,9 +142,9 @@ class Imports:
         self._insert("process", tuple(row), list(row.values()), verb="INSERT OR IGNORE")
         return bool(self._connection.changes())
 
-    def version_with_id(self, id_: str, resource: str) -> int | None:
-        """The number of a version of a resource."""
-        return self._number("SELECT number FROM version WHERE id = ? AND resource = ?", id_, resource)
+    def version_with_id(self, ids: tuple[str, str], resource: str) -> int | None:
+        """The number of a version of a resource that has either id."""
+        return self._number("SELECT number FROM version WHERE id IN (?,?) AND resource = ?", *ids, resource)
 
     def version_with_digest(self, resource: str, row: Mapping[str, Any]) -> int | None:
         """The number of a version of a resource that contained the same; its digest is filled in where it was not."""
@@ -162,13 +165,13 @@ class Imports:
                 self._connection.execute("UPDATE version SET digest = ? WHERE number = ?", (row["digest"], number))
         return number
 
-    def version(self, row: Mapping[str, Any], wanted: int | None) -> int:
-        """Add a version; its number: `wanted` if that is free."""
+    def version(self, row: Mapping[str, Any], wanted: int | None, *, otherwise: str) -> int:
+        """Add a version; its number: `wanted` if that is free. `otherwise`: its id where its own cannot be used."""
         if wanted is None or self._number("SELECT number FROM version WHERE number = ?", wanted) is not None:
             wanted = next(self._numbers)
         else:
             self._numbers = itertools.count(max(wanted + 1, next(self._numbers)))
-        values = {**row, "id": self._free_id("version", row["id"]), "number": wanted}
+        values = {**row, "id": self._free_id("version", row["id"]) or otherwise, "number": wanted}
         self._insert("version", tuple(values), list(values.values()))
         return wanted
 
@@ -182,7 +185,7 @@ class Imports:
         found = self._one("SELECT id FROM model WHERE project = ? AND name = ?", row["project"], row["name"])
         if found is not None:
             return str(found), False
-        values = {**row, "id": self._free_id("model", row["id"]), "added_at": self._when(row["added_at"])}
+        values = {**row, "id": self._free_id("model", row["id"]) or new_id(), "added_at": self._when(row["added_at"])}
         self._insert("model", tuple(values), list(values.values()))
         return str(values["id"]), True
 
@@ -219,11 +222,11 @@ class Imports:
     def _when(self, told: float | None) -> float:
         return self._at if told is None else told
 
-    def _free_id(self, table: str, wanted: str) -> str:
-        """`wanted` where it is an id as ours are and nobody has it, else a new one."""
+    def _free_id(self, table: str, wanted: str) -> str | None:
+        """`wanted` where it is an id as ours are and nobody has it."""
         if _ID.fullmatch(wanted) and self._one(f"SELECT 1 FROM {table} WHERE id = ?", wanted) is None:
             return wanted
-        return new_id()
+        return None
 
     def _number(self, sql: str, *bindings: Any) -> int | None:
         found = self._one(sql, *bindings)
