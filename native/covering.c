@@ -7,16 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fanotify.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-// Linux 5.17; the headers of the C library of Debian 12 lack them.
-#ifndef FAN_RENAME
-#define FAN_RENAME 0x10000000
-#endif
 
 // 0: none. As statvfs(3) has it, so that Python's os.statvfs gives the same number.
 uint64_t mlos_fsid_of(int fd)
@@ -103,18 +97,19 @@ static struct mlos_filesystem *add(struct mlos_observer *observer, uint64_t fsid
         return NULL;
     observer->filesystems = larger;
     struct mlos_filesystem *filesystem = &larger[observer->filesystem_count++];
-    *filesystem = (struct mlos_filesystem){.fsid = fsid, .fd = -1};
+    *filesystem = (struct mlos_filesystem){.fsid = fsid, .tree = -1, .fd = -1};
     return filesystem;
 }
 
-// A directory serves better than a single file that is mounted somewhere, and the first mount is as good as any.
+// Better a directory than a single file that is mounted somewhere, better all of a file system than a part of it.
 static void take_target(struct mlos_observer *observer, const struct mlos_covered *covered,
                         const struct mlos_mount *mount)
 {
     struct mlos_filesystem *filesystem = find(observer, covered->fsid);
     if (!filesystem)
         filesystem = add(observer, covered->fsid);
-    if (!filesystem || (filesystem->target && (filesystem->directory || !covered->directory)))
+    bool whole = strcmp(mount->root, "/") == 0;
+    if (!filesystem || (filesystem->target && filesystem->directory + filesystem->whole >= covered->directory + whole))
         return;
     free(filesystem->target);
     filesystem->target = strdup(mount->target);
@@ -123,25 +118,39 @@ static void take_target(struct mlos_observer *observer, const struct mlos_covere
                        mount->fstype);
     filesystem->told = true;
     filesystem->directory = covered->directory;
+    filesystem->whole = whole;
 }
 
-void mlos_observer_close_filesystems(struct mlos_observer *observer)
+static void let_go(struct mlos_filesystem *filesystem)
 {
-    for (size_t i = 0; i < observer->filesystem_count; i++) {
-        mlos_close(&observer->filesystems[i].fd);
-        observer->filesystems[i].fd = -1;
+    mlos_close(&filesystem->fd);
+    mlos_close(&filesystem->tree);
+    filesystem->fd = filesystem->tree = -1;
+}
+
+void mlos_observer_give_back(struct mlos_observer *observer)
+{
+    for (size_t i = 0; i < observer->filesystem_count; i++)
+        if (observer->filesystems[i].borrowed)
+            let_go(&observer->filesystems[i]);
+}
+
+static void open_filesystem(const struct mlos_observer *observer, struct mlos_filesystem *filesystem)
+{
+    // open_by_handle_at(2) wants more than O_PATH. The event of opening a file is ours, and sight.c knows.
+    int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | (filesystem->directory ? O_DIRECTORY : 0);
+    filesystem->tree = mlos_namespace_copy(&observer->namespaces, filesystem->target);
+    filesystem->borrowed = filesystem->tree < 0;
+    if (filesystem->borrowed) {
+        filesystem->tree = -1;
+        filesystem->fd = openat(observer->root, mlos_below_root(filesystem->target), flags | O_NOFOLLOW);
+    } else {
+        char link[32];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", filesystem->tree);
+        filesystem->fd = open(link, flags);
     }
-}
-
-static int open_target(const struct mlos_observer *observer, const struct mlos_filesystem *filesystem)
-{
-    // open_by_handle_at(2) wants more than O_PATH. The event of it is ours, and sight.c knows.
-    int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | (filesystem->directory ? O_DIRECTORY : 0);
-    int fd = openat(observer->root, mlos_below_root(filesystem->target), flags);
-    if (fd >= 0 && mlos_fsid_of(fd) == filesystem->fsid)
-        return fd;
-    mlos_close(&fd);
-    return -1;
+    if (filesystem->fd < 0 || mlos_fsid_of(filesystem->fd) != filesystem->fsid)
+        let_go(filesystem);
 }
 
 // With its fd open; NULL: it is not, or no longer, mounted where we could find it.
@@ -156,7 +165,7 @@ const struct mlos_filesystem *mlos_observer_filesystem(struct mlos_observer *obs
     if (!filesystem || !filesystem->target)
         return NULL;
     if (filesystem->fd < 0)
-        filesystem->fd = open_target(observer, filesystem);
+        open_filesystem(observer, filesystem);
     return filesystem->fd < 0 ? NULL : filesystem;
 }
 
@@ -182,15 +191,6 @@ static struct mlos_covered *add_mount(struct mlos_observer *observer, unsigned i
     return covered;
 }
 
-static void watch_renames(struct mlos_observer *observer, const struct mlos_mount *mount)
-{
-    unsigned flags = FAN_MARK_ADD | FAN_MARK_FILESYSTEM | FAN_MARK_DONT_FOLLOW;
-    if (observer->sees_renames &&
-        fanotify_mark(observer->group, flags, FAN_RENAME | FAN_ONDIR, observer->root,
-                      mlos_below_root(mount->target)) < 0)
-        observer->sees_renames = false; // then paths are asked for at the end
-}
-
 static void cover_data(struct mlos_observer *observer, const struct mlos_mount *mount, struct mlos_covered *covered)
 {
     struct statx status;
@@ -206,7 +206,8 @@ static void cover_data(struct mlos_observer *observer, const struct mlos_mount *
         say_not_covered(observer, mount, -r, NULL);
         return;
     }
-    watch_renames(observer, mount);
+    if (mlos_mount_watch_renames(observer->group, observer->root, mount) < 0)
+        observer->sees_renames = false; // then paths are asked for at the end
     covered->directory = S_ISDIR(status.stx_mode);
     // A device that is mounted onto another must not be opened for its own sake.
     covered->usable = covered->directory || S_ISREG(status.stx_mode);
@@ -238,8 +239,9 @@ void mlos_observer_cover(struct mlos_observer *observer)
     if (observer->mountinfo < 0 || observer->group < 0 || mlos_mounts_init(&mounts, observer->mountinfo) < 0)
         return;
     observer->covered_at = observer->trace.now;
-    mlos_observer_close_filesystems(observer);
+    // Whatever was unmounted: we are the last who have it.
     for (size_t i = 0; i < observer->filesystem_count; i++) {
+        let_go(&observer->filesystems[i]);
         free(observer->filesystems[i].target);
         observer->filesystems[i].target = NULL;
     }

@@ -11,13 +11,38 @@
 
 enum { DIRECTORIES_KEPT = 8 };
 
-static bool read_path(int fd, char *path, size_t size)
+// The path of an open file below `filesystem`'s mount, and where that is. In a copy of a mount /proc has what is below.
+static bool read_path(const struct mlos_filesystem *filesystem, int fd, char *path, size_t size)
 {
     char link[32];
+    size_t prefix = filesystem->borrowed || !filesystem->target[1] ? 0 : strlen(filesystem->target);
+    if (prefix >= size - 1)
+        return false;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, size - 1);
-    path[length > 0 ? length : 0] = '\0';
-    return length > 0 && path[0] == '/';
+    ssize_t length = readlink(link, path + prefix, size - prefix - 1);
+    if (length <= 0 || path[prefix] != '/')
+        return false;
+    path[prefix + (size_t)length] = '\0';
+    memcpy(path, filesystem->target, prefix);
+    if (prefix && length == 1)
+        path[prefix] = '\0'; // its top
+    return true;
+}
+
+// The way down from the mount leads to it. The kernel names a file that it had forgotten as if it were a root, and one
+// that lies beside what the mount shows by a way that only the file system knows.
+static bool leads_to(const struct mlos_filesystem *filesystem, const char *path, uint64_t inode)
+{
+    size_t length = filesystem->target[1] ? strlen(filesystem->target) : 0;
+    if (!filesystem->directory || strncmp(path, filesystem->target, length) != 0 ||
+        (path[length] != '/' && path[length] != '\0'))
+        return false;
+    const char *below = path[length] && path[length + 1] ? path + length + 1 : ".";
+    struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS};
+    mlos_cleanup_close int fd = (int)syscall(SYS_openat2, filesystem->fd, below, &how, sizeof how);
+    struct stat there;
+    return fd >= 0 && fstat(fd, &there) == 0 && there.st_ino == inode;
 }
 
 // Those of the last few directories, good while one batch is read: a Python that starts opens a hundred files in each.
@@ -46,7 +71,8 @@ static const char *directory_path(const struct mlos_filesystem *filesystem, cons
     directory->hash = 0;
     // /proc says " (deleted)" after the path of one that is gone: who made a name of that kind shall have it.
     if (fd < 0 || fstat(fd, &status) < 0 || status.st_nlink == 0 ||
-        !read_path(fd, directory->path, sizeof directory->path))
+        !read_path(filesystem, fd, directory->path, sizeof directory->path) ||
+        !leads_to(filesystem, directory->path, status.st_ino))
         return NULL;
     directory->hash = hash;
     directory->fsid = filesystem->fsid;
@@ -66,25 +92,12 @@ bool mlos_path_of_name(const struct mlos_filesystem *filesystem, const struct fi
     return length > 0 && length < MLOS_PATH_SIZE;
 }
 
-// What the way down from the mount leads to: the kernel names a file that it had forgotten as if it were a root.
-static bool leads_to(const struct mlos_filesystem *filesystem, const char *path, const struct statx *status)
-{
-    size_t length = strcmp(filesystem->target, "/") == 0 ? 0 : strlen(filesystem->target);
-    if (!filesystem->directory || strncmp(path, filesystem->target, length) != 0 || path[length] != '/' ||
-        !path[length + 1])
-        return false;
-    struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS};
-    mlos_cleanup_close int fd = (int)syscall(SYS_openat2, filesystem->fd, path + length + 1, &how, sizeof how);
-    struct stat there;
-    return fd >= 0 && fstat(fd, &there) == 0 && there.st_ino == status->stx_ino;
-}
-
 // A path that it has now, whatever it was called before.
 bool mlos_path_of_file(const struct mlos_filesystem *filesystem, int fd, const struct statx *status,
                        char path[MLOS_PATH_SIZE])
 {
-    return status->stx_nlink > 0 && read_path(fd, path, MLOS_PATH_SIZE) && leads_to(filesystem, path, status);
+    return status->stx_nlink > 0 && read_path(filesystem, fd, path, MLOS_PATH_SIZE) &&
+           leads_to(filesystem, path, status->stx_ino);
 }
 
 int64_t mlos_nanoseconds(const struct statx_timestamp *at)

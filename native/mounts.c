@@ -9,6 +9,10 @@
 #include <sys/fanotify.h>
 #include <unistd.h>
 
+#ifndef FAN_RENAME // the headers of the C library of Debian 12 lack it
+#define FAN_RENAME 0x10000000
+#endif
+
 // Kinds that keep their data on this machine.
 static const char *const DATA[] = {
     "ext2",     "ext3",   "ext4",   "xfs",   "btrfs",   "bcachefs", "f2fs",   "zfs",   "jfs",    "reiserfs", "nilfs2",
@@ -79,6 +83,7 @@ static bool parse_line(char *line, struct mlos_mount *ret)
     unescape(fields[4]);
     *ret = (struct mlos_mount){
         .id = (unsigned)strtoul(fields[0], NULL, 10),
+        .root = fields[3],
         .target = fields[4],
         .fstype = fstype,
         .options = options ? options + 1 : "",
@@ -166,4 +171,12 @@ int mlos_mount_mark(int group, int root, const struct mlos_mount *mount)
     uint64_t mask = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE;
     unsigned flags = FAN_MARK_ADD | FAN_MARK_MOUNT | FAN_MARK_DONT_FOLLOW;
     return fanotify_mark(group, flags, mask, root, mlos_below_root(mount->target)) < 0 ? -errno : 0;
+}
+
+// No mount tells of renames, only a whole file system, and then those of everybody: there are few (Linux 5.17).
+int mlos_mount_watch_renames(int group, int root, const struct mlos_mount *mount)
+{
+    unsigned flags = FAN_MARK_ADD | FAN_MARK_FILESYSTEM | FAN_MARK_DONT_FOLLOW;
+    const char *path = mlos_below_root(mount->target);
+    return fanotify_mark(group, flags, FAN_RENAME | FAN_ONDIR, root, path) < 0 ? -errno : 0;
 }

@@ -9,7 +9,13 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#define OPEN_TREE_CLOEXEC O_CLOEXEC
+#endif
 
 enum { FDS = 3 };
 
@@ -55,9 +61,12 @@ static int mark_all(int group, int mountinfo, int root)
         return -1;
     }
     // The keeper does it again, and then says what could not be marked.
-    for (size_t i = 0; i < mounts.count; i++)
-        if (mounts.all[i].kind == MLOS_DATA && !mlos_mounts_in_the_way(&mounts, &mounts.all[i]))
-            mlos_mount_mark(group, root, &mounts.all[i]);
+    for (size_t i = 0; i < mounts.count; i++) {
+        const struct mlos_mount *mount = &mounts.all[i];
+        if (mount->kind == MLOS_DATA && !mlos_mounts_in_the_way(&mounts, mount) &&
+            mlos_mount_mark(group, root, mount) == 0)
+            mlos_mount_watch_renames(group, root, mount);
+    }
     mlos_mounts_deinit(&mounts);
     return 0;
 }
@@ -89,6 +98,21 @@ void mlos_namespace_enter(int group, int tell)
     send_message(tell, &message, fds);
     for (int i = 0; i < FDS; i++)
         mlos_close(&fds[i]);
+}
+
+// A copy of a mount, mounted nowhere (open_tree(2), Linux 5.2). Who holds it hinders nobody from unmounting the mount
+// itself, as an open file in it would. The kernel copies only what is in the namespace of who asks.
+int mlos_namespace_copy(const struct mlos_namespaces *namespaces, const char *target)
+{
+    if (setns(namespaces->of_job, CLONE_NEWNS) < 0)
+        return -errno;
+    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, target, flags);
+    int error = errno;
+    // setns(2) goes to the root of the namespace; ours may be below it.
+    if (setns(namespaces->own, CLONE_NEWNS) < 0 || fchdir(namespaces->own_root) < 0 || chroot(".") < 0)
+        error = errno;
+    return tree < 0 ? -error : tree;
 }
 
 bool mlos_namespace_entered(int told, struct mlos_entered *ret)

@@ -58,6 +58,11 @@ struct mlos_observer *mlos_observe_begin(const struct mlos_spec *spec, int cgrou
     observer->spec = spec;
     observer->cgroup = cgroup;
     observer->told = observer->mountinfo = observer->root = observer->proc_events = -1;
+    observer->namespaces = (struct mlos_namespaces){
+        .of_job = -1,
+        .own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC),
+        .own_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC),
+    };
     mlos_observer_saw_streams(observer);
     int ends[2];
     open_group(observer);
@@ -100,7 +105,7 @@ static void hear_of_namespace(struct mlos_observer *observer)
     observer->root = entered.root;
     if (entered.namespace >= 0 && fstat(entered.namespace, &status) == 0)
         observer->namespace = status.st_ino;
-    mlos_close(&entered.namespace);
+    observer->namespaces.of_job = entered.namespace;
     mlos_observer_cover(observer);
 }
 
@@ -157,8 +162,10 @@ void mlos_observe_handle(struct mlos_observer *observer, const struct pollfd wai
     mlos_trace_tick(&observer->trace);
     if (wait[TOLD].revents)
         hear_of_namespace(observer);
-    if (wait[MOUNTS].revents)
+    if (wait[MOUNTS].revents) {
+        take_all(observer); // of what may be gone a moment later
         mlos_observer_cover(observer);
+    }
     if (wait[PROCESSES].revents || wait[EVENTS].revents)
         take_all(observer);
     mlos_trace_flush_if_due(&observer->trace);

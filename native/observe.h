@@ -39,7 +39,7 @@ enum mlos_mount_kind {
 struct mlos_mount {
     unsigned id;
     enum mlos_mount_kind kind;
-    const char *target, *fstype, *options;
+    const char *root, *target, *fstype, *options;
 };
 
 struct mlos_mounts {
@@ -52,6 +52,7 @@ int mlos_mounts_init(struct mlos_mounts *ret, int mountinfo);
 void mlos_mounts_deinit(struct mlos_mounts *mounts);
 const struct mlos_mount *mlos_mounts_in_the_way(const struct mlos_mounts *mounts, const struct mlos_mount *of);
 int mlos_mount_mark(int group, int root, const struct mlos_mount *mount);
+int mlos_mount_watch_renames(int group, int root, const struct mlos_mount *mount);
 const char *mlos_below_root(const char *absolute); // the same path, for openat(2) and a root that is open
 
 // namespace.c: the child's own mount namespace, marked before anything runs in it.
@@ -62,6 +63,12 @@ struct mlos_entered {
 };
 
 void mlos_namespace_enter(int group, int tell);
+
+struct mlos_namespaces {
+    int of_job, own, own_root;
+};
+
+int mlos_namespace_copy(const struct mlos_namespaces *namespaces, const char *target);
 bool mlos_namespace_entered(int told, struct mlos_entered *ret); // false: the child died before it could tell
 
 // files.c: every file that the job used, by file system and handle.
@@ -141,14 +148,15 @@ void mlos_members_deinit(struct mlos_members *members);
 struct mlos_covered { // a mount that was looked at
     unsigned id;
     bool usable, directory;
-    uint64_t fsid;
+    uint64_t fsid; // where it is usable
 };
 
 struct mlos_filesystem {
     uint64_t fsid;
     char *target; // of a mount of it, in the job's namespace; NULL: none is left
-    int fd;       // open only while events are read: who wants to unmount it shall not be hindered by us
-    bool told, directory;
+    bool told, directory, whole; // the mount shows all of it, from its root
+    int tree, fd; // a copy of the mount that is mounted nowhere, and its top; -1: not needed yet
+    bool borrowed; // no copy could be made: fd is of the mount itself
 };
 
 struct mlos_observer {
@@ -158,7 +166,8 @@ struct mlos_observer {
     int group; // of fanotify
     int told;  // where the child tells of its namespace
     int mountinfo, root;
-    uint64_t namespace; // its number; 0: not known
+    struct mlos_namespaces namespaces;
+    uint64_t namespace; // the number of the job's; 0: not known
     int proc_events;
     int64_t group_rests_until, proc_events_rest_until; // as trace.now
     struct mlos_covered *mounts;
@@ -189,7 +198,7 @@ void mlos_observer_partial(struct mlos_observer *observer, enum mlos_reason reas
 void mlos_observer_cover(struct mlos_observer *observer);
 const struct mlos_filesystem *mlos_observer_filesystem(struct mlos_observer *observer, uint64_t fsid);
 uint64_t mlos_fsid_of(int fd);
-void mlos_observer_close_filesystems(struct mlos_observer *observer);
+void mlos_observer_give_back(struct mlos_observer *observer); // what would hinder whoever unmounts it
 
 // look.c: a file by its handle.
 struct statx;

@@ -311,7 +311,7 @@ bool mlos_observer_read_events(struct mlos_observer *observer)
             saw(observer, event);
     }
     mlos_forget_directories();
-    mlos_observer_close_filesystems(observer);
+    mlos_observer_give_back(observer);
     if (total && total < sizeof events)
         observer->group_rests_until = observer->trace.now + REST;
     return drained;
@@ -340,5 +340,5 @@ void mlos_observer_look_again(struct mlos_observer *observer)
         if ((!written->path || !observer->sees_renames) && mlos_path_of_file(filesystem, fd, &status, path))
             tell_renamed(observer, written, written->number, 0, path);
     }
-    mlos_observer_close_filesystems(observer);
+    mlos_observer_give_back(observer);
 }

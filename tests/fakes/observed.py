@@ -43,9 +43,17 @@ class Observed:
 
 @contextmanager
 def keeper(
-    place: Path, argv: tuple[str, ...], *, options: dict[str, Any] | None = None, **changes: Any
+    place: Path,
+    argv: tuple[str, ...],
+    *,
+    options: dict[str, Any] | None = None,
+    inside: str | None = None,
+    **changes: Any,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """The keeper of a job that runs `argv` in `place`. `options` are subprocess.Popen's."""
+    """The keeper of a job that runs `argv` in `place`. `options` are subprocess.Popen's.
+
+    `inside`: a script that starts the keeper, in a mount namespace that it may do with as it likes.
+    """
     spec = LaunchSpec(
         id="7",
         argv=argv,
@@ -61,7 +69,9 @@ def keeper(
     write_spec(jobdir / "spec", replace(spec, **changes))
     program = data.program("mlos-shepherd")
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **(options or {})}
-    with subprocess.Popen([program, "keep", jobdir], **streams) as process:
+    command = [str(program), "keep", str(jobdir)] if inside is None else ["unshare", "-m", "sh", "-c", inside]
+    process: subprocess.Popen[bytes]
+    with subprocess.Popen(command, **streams) as process:
         try:
             yield process
         finally:

@@ -16,6 +16,7 @@ import pytest
 from tests.fakes import observed
 from tests.fakes.observed import observe
 
+from mlosd.core import data
 from mlosd.kernel.job_files import read_started
 from mlosd.kernel.trace import Closed, Covered, End
 
@@ -254,6 +255,26 @@ def test_a_mount_on_top_of_another_hides_it_without_a_word(place: Path) -> None:
     seen = observe(place, "sh", "-c", script)
     assert bytes(place / "m/out") in seen.paths
     assert seen.is_complete, seen.reasons
+
+
+def test_nobody_is_hindered_from_unmounting_what_was_used(place: Path) -> None:
+    script = "mkdir m; mount -t tmpfs a m && for i in $(seq 2000); do : >m/$i; done; umount m && rmdir m"
+    seen = observe(place, "sh", "-c", script)
+    assert seen.exit.code == 0
+    assert bytes(place / "m/2000") in seen.paths
+
+
+def test_what_the_host_unmounts_is_gone_at_once_although_the_job_used_it(place: Path) -> None:
+    script = f"""
+        mount -t tmpfs a '{place}'; mount --make-shared '{place}'; mkdir m; mkdir '{place}/m'
+        mount -t tmpfs b '{place}/m'; '{data.program("mlos-shepherd")}' keep '{place.parent}/job' &
+        until [ -e '{place}/m/done' ]; do sleep 0.01; done; sleep 0.1
+        umount '{place}/m' || exit 9
+        wait
+    """
+    code = f"import time; open('{place}/m/in', 'w').close(); open('{place}/m/done', 'w').close(); time.sleep(0.5)"
+    with observed.keeper(place, (sys.executable, "-S", "-E", "-c", code), cwd="/", inside=script) as process:
+        assert process.wait(30) == 0
 
 
 def test_a_job_of_another_user_is_seen_as_well(tmp_path: Path) -> None:
