@@ -100,7 +100,7 @@ class _Pickler(pickle.Pickler):
         if isinstance(obj, T):
             storage = Storage(obj.storage, str(len(self.storages)), obj.numbers)
             self.storages.append(storage)
-            arguments = (storage, 0, obj.shape, (1,) * len(obj.shape), False, collections.OrderedDict())
+            arguments: tuple[Any, ...] = (storage, 0, obj.shape, (1,) * len(obj.shape), False, collections.OrderedDict())
             rebuild = self.made.function("torch._utils._rebuild_tensor_v2")
             if not obj.parameter:
                 return rebuild, arguments
@@ -140,7 +140,8 @@ class _Made:
     def class_(self, path: str) -> type:
         module_name, _, name = path.rpartition(".")
         made = type(name, (), {"__module__": module_name})
-        return self._keep(module_name, name, made)
+        kept: type = self._keep(module_name, name, made)
+        return kept
 
     def function(self, path: str) -> Any:
         module_name, _, name = path.rpartition(".")

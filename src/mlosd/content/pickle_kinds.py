@@ -52,6 +52,7 @@ _OF_OPTIMIZERS = (
     {"base_optimizer_state"},
     {"exp_avg", "exp_avg_sq"},
 )
+_OF_RANDOM_STATES = {"python", "numpy", "cpu", "cuda", "torch", "xla", "npu", "mps", "xpu"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,8 @@ class _Look:
         names = {key for key, _ in items[:_MOST_LOOKED_AT] if isinstance(key, str)}
         some = items[:_MOST_LOOKED_AT]
         kinds = [self.kind(item, depth - 1) for _, item in some]
+        if names and names <= _OF_RANDOM_STATES:
+            return Kind.VALUES
         if kinds and self._is_of_parameters(value, some, kinds):
             self.parameters = self.parameters or items
             return Kind.STATE_DICT

@@ -12,7 +12,7 @@ from mlosd.content.pickle_kinds import dangers
 from mlosd.content.window import Damaged, Window
 
 _MAGIC = b"\x93NUMPY"
-_LONGEST = 64 << 10
+_LONGEST = 16 << 10  # numpy itself refuses more than 10,000
 # What numpy writes, and no more: a header is a Python literal, which we do not evaluate.
 _DESCRIPTION = re.compile(r"'descr':\s*(.*?),\s*'fortran_order'", re.DOTALL)
 _SHAPE = re.compile(r"'shape':\s*\(([\d,\sL]*)\)")
