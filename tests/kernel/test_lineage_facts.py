@@ -127,6 +127,32 @@ def test_the_trap_is_a_trap(malicious: Path, canary: Path) -> None:
     assert len(list(canary.iterdir())) >= 2
 
 
+def test_nothing_is_fetched_that_a_partial_clone_lacks(malicious: Path, canary: Path) -> None:
+    lacking = subprocess.run(
+        ["git", "-c", "safe.directory=*", "-C", malicious, "rev-parse", "HEAD:train.py"],
+        check=True, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+    (malicious / ".git/objects" / lacking[:2] / lacking[2:]).unlink()
+    with (malicious / ".git/config").open("a") as config:
+        config.write('[protocol "ext"]\n\tallow = always\n[extensions]\n\tpartialClone = origin\n')
+        config.write(f'[remote "origin"]\n\tpromisor = true\n\turl = ext::{canary.parent}/evil-ssh\n')
+    run_git(malicious, "config", "core.repositoryFormatVersion", "1")
+    found = git.look(malicious, ANN)
+    assert found is not None
+    assert (found.branch, found.dirty) == ("main", None)
+    assert found.notes[0].startswith("git diff: ")
+    assert list(canary.iterdir()) == []
+
+
+def test_a_bare_repository_among_the_files_is_not_taken_for_the_projects(malicious: Path, canary: Path) -> None:
+    bare = malicious / "data"
+    shutil.copytree(malicious / ".git", bare)
+    for path in (bare, *bare.rglob("*")):
+        os.chown(path, ANN.uid, ANN.gid)
+    git.look(bare, ANN)
+    assert list(canary.iterdir()) == []
+
+
 def test_a_job_of_root_does_not_read_the_files_of_a_users_repository(malicious: Path, canary: Path) -> None:
     found = git.look(malicious, User(0, 0, (0,)))
     assert found is not None

@@ -169,6 +169,7 @@ _SAFE: Mapping[str, str] = {
     "core.untrackedCache": "false",
     "diff.external": "",
     "protocol.allow": "never",
+    "safe.bareRepository": "explicit",
     "submodule.recurse": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",
