@@ -1,8 +1,9 @@
 """Where siblings meet: what one service has becomes what another one takes. Each function is one such seam."""
 
 import os
+from pathlib import Path
 
-from mlosd.core.errors import NotFound
+from mlosd.core.errors import BadRequest, NotFound
 from mlosd.jobs.backend import Usage
 from mlosd.jobs.job import Job
 from mlosd.jobs.state import Done
@@ -74,6 +75,19 @@ async def place_of(projects: Projects, uid: int, path: bytes) -> tuple[str, str]
     if places.role(where.path, None) == "library":
         return None
     return where.project or await projects.elsewhere(uid), where.path
+
+
+async def home_of(projects: Projects, uid: int, project: str | None, path: Path) -> tuple[str, str]:
+    """The project of a user's file and its path there. `project`: name or id of the one that it must be in."""
+    if project is None:
+        where = places.place(os.fsencode(path), roots(projects, uid), "")
+        return where.project or await projects.elsewhere(uid), where.path
+    row = next((row for row in projects.all() if row.owner == uid and project in (row.name, row.id)), None)
+    if row is None:
+        raise NotFound(f"there is no project {project!r} of yours", hint="mlosctl project list")
+    if not path.is_relative_to(row.root) or path == Path(row.root):
+        raise BadRequest(f"{path} is not below {row.root}", hint="register it without --project, or move it there")
+    return row.id, os.fspath(path.relative_to(row.root))
 
 
 class ModelWrites:

@@ -5,15 +5,15 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlosd
 from mlosd.api import authz, service_interface
 from mlosd.api.answering import Service
-from mlosd.api.caller import user_name
 from mlosd.api.methods.daemon import Daemon, Watchers
-from mlosd.api.methods.datasets import Datasets as DatasetMethods
+from mlosd.api.methods.datasets import Datasets
 from mlosd.api.methods.exchange import Exchange
 from mlosd.api.methods.jobs import Jobs
 from mlosd.api.methods.lineage import Lineage
@@ -27,62 +27,35 @@ from mlosd.content.reader import Reader
 from mlosd.core import events
 from mlosd.core.errors import MlosError
 from mlosd.daemon import joints, lifecycle
-from mlosd.daemon.models import ModelRegistry, model_registry
 from mlosd.daemon.paths import Paths, paths
+from mlosd.daemon.rooms.ground import Ground
+from mlosd.daemon.rooms.jobs import JobRooms, job_rooms
+from mlosd.daemon.rooms.models import ModelRegistry, model_registry
+from mlosd.daemon.rooms.observing import Observing, observing
+from mlosd.daemon.rooms.projects import ProjectRooms, project_rooms
 from mlosd.exchange.service import ExchangeService
 from mlosd.exchange.shelf import Shelf
-from mlosd.jobs import classes, machine
-from mlosd.jobs.backends.choose import choose
-from mlosd.jobs.control import Control
-from mlosd.jobs.job import Job
-from mlosd.jobs.keepers import Keepers
-from mlosd.jobs.logs import Logs
-from mlosd.jobs.runner import Runner
-from mlosd.jobs.service import JobService
-from mlosd.jobs.spec import Defaults
-from mlosd.jobs.table import JobTable
 from mlosd.kernel import journald
-from mlosd.lineage.filesystems import Filesystems
-from mlosd.lineage.follow import Follower
-from mlosd.lineage.ingest import Ingest
 from mlosd.lineage.names import Names
-from mlosd.lineage.observation import Observation
 from mlosd.lineage.service import LineageService
 from mlosd.projects import manifest, survey
-from mlosd.projects.dataset_service import DatasetService
-from mlosd.projects.datasets import Datasets
-from mlosd.projects.following import Following
-from mlosd.projects.gain import Gains
-from mlosd.projects.intent import Declared, Limits
-from mlosd.projects.open import Opening, Policy
-from mlosd.projects.rescan import Rescan
-from mlosd.projects.service import ProjectService
 from mlosd.store.db import Database
 from mlosd.store.lineage import Lineage as LineageTable
-from mlosd.store.manifests import Manifests
 from mlosd.store.models import Models as ModelTable
 from mlosd.store.projects import Projects as ProjectTable
-from mlosd.store.runs import Runs
 from mlosd.store.versions import Versions
-from mlosd.store.warming import Warming
 
 
 @dataclass(frozen=True, slots=True)
 class House:
     """What lives as long as the daemon does."""
 
-    paths: Paths
-    database: Database
-    projects: ProjectTable
-    following: Following
-    jobs: JobTable
-    runner: Runner
-    follower: Follower
+    ground: Ground
+    projects: ProjectRooms
     models: ModelRegistry
-    reader: Reader
+    seen: Observing
+    jobs: JobRooms
     service: Service
-    emit: lifecycle.Emit
-    backend: str
 
 
 def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
@@ -91,195 +64,85 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     where.make()
     survey.require_openat2()
     database = Database(where.database, keep_backups=settings.store.keep_backups)
-    project_table = ProjectTable(database)
-
     watchers = Watchers()
 
     def emit(event: events.Event) -> None:
         log(event)
         watchers.tell(event)
 
-    authority = authz.authority(settings.daemon.admin_group)
-    reader, versions = Reader(), Versions(database)
-    rescan = Rescan(projects=project_table, versions=versions, digests=reader)
-    manifests = Manifests(database)
-    datasets = Datasets(manifests=manifests, rescan=rescan, states=where.manifests)
-    limits = Limits(settings.projects.max_resources, settings.projects.roll_up, ours=where.inodes())
-
-    def parse(text: bytes, uid: int, gid: int) -> Declared:
-        return apart.parse_project(text, uid=uid, gid=gid, own_uid=os.getuid())
-
-    following = Following(rescan=rescan, datasets=datasets, parse=parse, limits=limits, emit=emit)
-    projects = ProjectService(
-        projects=project_table, parse=parse, user_name=user_name, limits=limits, following=following, emit=emit
-    )
-    warming = Warming(database)
-    gains = Gains(warming)
-    dataset_service = DatasetService(
-        projects=project_table, service=projects, following=following, manifests=manifests, versions=versions
-    )
-    opening = Opening(
-        warming=warming,
-        policy=Policy(
-            percent=settings.projects.warm_budget_percent,
-            reserve=settings.projects.warm_reserve_mib << 20,
-            pressure=settings.projects.warm_pressure,
-            threads=settings.projects.warm_threads,
-        ),
-        emit=emit,
-    )
-    backend = choose(settings.jobs.backend, where.run, is_default=where.is_default, parent=settings.jobs.cgroup_parent)
-    ledger = machine.ledger(cpus=settings.jobs.cpus, memory_reserve=settings.jobs.memory_reserve_mib << 20)
-    filesystems, lineage_table = Filesystems(), LineageTable(database)
-    models = model_registry(
-        where.models,
-        settings.models,
-        database=database,
-        projects=project_table,
-        reader=reader,
-        inputs_of=lineage_table.inputs_of,
-        user_name=user_name,
-        emit=emit,
-    )
-    ingest = Ingest(
-        database=database,
-        versions=versions,
-        digests=reader,
-        filesystems=filesystems,
-        roots=lambda uid: joints.roots(project_table, uid),
-        largest=settings.lineage.largest_digest_gib << 30,
-    )
-    observation = Observation(
-        ingest, root_of=lambda id_: joints.root_of(project_table, id_), elsewhere=project_table.elsewhere
-    )
-    follower = Follower(
-        where.traces,
-        filesystems=filesystems,
-        writes=joints.ModelWrites(models.capture, filesystems),
-        facts_at_start=observation.facts_at_start,
-        record=observation.record,
-        why_not=None if os.geteuid() == 0 else "mlosd is not root, and the kernel tells nobody else what jobs open",
-        emit=emit,
-    )
-
-    def on_start(job: Job) -> None:
-        follower.begin(joints.subject(job))
-        gains.begin(job.id, job.request.project, joints.reader(job))
-
-    def on_end(job: Job) -> None:
-        follower.end(job.id)
-        gains.end(job.id, joints.waited(job))
-
-    keepers, logs = Keepers(where.jobs), Logs(where.output)
-    runs = Runs(database)
-    table = JobTable(runs, logs, emit)
-    runner = Runner(
-        table=table,
-        backend=backend,
-        keepers=keepers,
-        ledger=ledger,
-        logs=logs,
-        emit=emit,
-        keep_finished=settings.jobs.keep_finished,
-        traces=where.traces if os.geteuid() == 0 else None,
-        on_start=on_start,
-        on_end=on_end,
-    )
-    jobs = JobService(
-        table=table,
-        runner=runner,
-        control=Control(table, runner, keepers),
-        backend=backend,
-        ledger=ledger,
-        keepers=keepers,
-        logs=logs,
-        defaults=Defaults(settings.jobs.default_env, settings.jobs.grace, classes.names()),
-        user_name=user_name,
-        find_project=projects.find_id_and_name,
-    )
+    ground = Ground(where, settings, database, ProjectTable(database), Versions(database), Reader(), emit)
+    walks = LineageTable(database)
+    projects = project_rooms(ground)
+    models = model_registry(ground, walks.inputs_of)
+    seen = observing(ground, models)
+    jobs = job_rooms(ground, projects, seen)
     lineage = LineageService(
-        lineage=lineage_table,
-        names=Names(lineage_table, project_table, ModelTable(database)),
-        show_job=jobs.show,
-        settled=follower.settled,
-        look_again=following.begin_settling,
+        lineage=walks,
+        names=Names(walks, ground.projects, ModelTable(database)),
+        show_job=jobs.service.show,
+        settled=seen.follower.settled,
+        look_again=projects.following.begin_settling,
     )
-
     exchange = ExchangeService(
         database=database,
-        runs=runs,
+        runs=jobs.runs,
         shelf=Shelf(where.snapshots, own_uid=os.getuid()),
-        find_project=lambda name, may_touch: projects.find(name, may_touch).id,
+        find_project=lambda name, may_touch: projects.service.find(name, may_touch).id,
         children=manifest.children,
         emit=emit,
     )
 
-    since = time.time()
-
-    def status() -> dict[str, object]:
-        return {
-            "version": mlosd.__version__,
-            "pid": os.getpid(),
-            "since": since,
-            "root": os.fspath(where.lib),
-            "backend": backend.name,
-            "schema": database.schema,
-            "jobs": table.counts(),
-            "projects": project_table.count(),
-            "degraded": backend.degraded(),
-        }
-
+    authority = authz.authority(settings.daemon.admin_group)
     registry = Registry(service_interface.interfaces())
     service_interface.register(registry)
-    nouns = (
-        Daemon(status, watchers, loaded.origins),
-        Jobs(jobs, authority),
-        Projects(projects, opening, authority),
-        DatasetMethods(dataset_service, authority),
-        Lineage(lineage, jobs, authority),
+    for noun in (
+        Daemon(_status(ground, jobs), watchers, loaded.origins),
+        Jobs(jobs.service, authority),
+        Projects(projects.service, projects.opening, authority),
+        Datasets(projects.datasets, authority),
+        Lineage(lineage, jobs.service, authority),
         Models(models.service, authority),
         Exchange(exchange, authority),
-    )
-    for name, handler in (item for noun in nouns for item in noun.handlers().items()):
-        registry.add(name, handler)
+    ):
+        for name, handler in noun.handlers().items():
+            registry.add(name, handler)
     registry.complete()
-    return House(
-        where,
-        database,
-        project_table,
-        following,
-        table,
-        runner,
-        follower,
-        models,
-        reader,
-        Service(registry, authority.authorise, emit),
-        emit,
-        backend.name,
-    )
+    return House(ground, projects, models, seen, jobs, Service(registry, authority.authorise, emit))
+
+
+def _status(ground: Ground, jobs: JobRooms) -> Callable[[], dict[str, object]]:
+    since = time.time()
+    return lambda: {
+        "version": mlosd.__version__,
+        "pid": os.getpid(),
+        "since": since,
+        "root": os.fspath(ground.where.lib),
+        "backend": jobs.backend.name,
+        "schema": ground.database.schema,
+        "jobs": jobs.table.counts(),
+        "projects": ground.projects.count(),
+        "degraded": jobs.backend.degraded(),
+    }
 
 
 async def live(house: House) -> None:
     """From the first job found again to the last client answered."""
+    ground, jobs, follower = house.ground, house.jobs, house.seen.follower
     house.models.service.open()
-    house.follower.open()
-    await house.runner.open()
-    house.follower.take_up(lambda run: joints.subject_of(house.jobs, run))
-    house.following.open(house.projects.all())
+    follower.open()
+    await jobs.runner.open()
+    follower.take_up(lambda run: joints.subject_of(jobs.table, run))
+    house.projects.following.open(ground.projects.all())
     server = Server(house.service)
     try:
-        server.serve(lifecycle.listener(house.paths.socket))
-        house.emit(events.DaemonStarted(mlosd.__version__, house.backend, os.fspath(house.paths.lib)))
+        server.serve(lifecycle.listener(ground.where.socket))
+        ground.emit(events.DaemonStarted(mlosd.__version__, jobs.backend.name, os.fspath(ground.where.lib)))
         reason = await lifecycle.until_told_to_stop("ready")
-        house.emit(events.DaemonStopping(reason))
+        ground.emit(events.DaemonStopping(reason))
     finally:
         await server.close()
-        await house.runner.close()
-        await house.follower.close()
-        await house.models.close()
-        await house.following.close()
-        await house.reader.close()
-        await house.database.close()
+        for part in (jobs.runner, follower, house.models, house.projects.following, ground.reader, ground.database):
+            await part.close()
 
 
 def arguments() -> argparse.Namespace:

@@ -1,0 +1,1 @@
+"""The services, put together: one module for each, called by `daemon.main.wire`."""

@@ -1,0 +1,47 @@
+"""Observation of jobs, put together: their traces followed, and made rows."""
+
+import os
+from dataclasses import dataclass
+
+from mlosd.daemon import joints
+from mlosd.daemon.rooms.ground import Ground
+from mlosd.daemon.rooms.models import ModelRegistry
+from mlosd.lineage.filesystems import Filesystems
+from mlosd.lineage.follow import Follower
+from mlosd.lineage.ingest import Ingest
+from mlosd.lineage.observation import Observation
+
+NOT_ROOT = "mlosd is not root, and the kernel tells nobody else what jobs open"
+
+
+@dataclass(frozen=True, slots=True)
+class Observing:
+    """`follower` hears of each job; `is_possible`: the kernel lets us see what jobs do."""
+
+    follower: Follower
+    is_possible: bool
+
+
+def observing(ground: Ground, models: ModelRegistry) -> Observing:
+    """Make every part. Nothing runs yet."""
+    projects, filesystems = ground.projects, Filesystems()
+    is_possible = os.geteuid() == 0
+    ingest = Ingest(
+        database=ground.database,
+        versions=ground.versions,
+        digests=ground.reader,
+        filesystems=filesystems,
+        roots=lambda uid: joints.roots(projects, uid),
+        largest=ground.settings.lineage.largest_digest_gib << 30,
+    )
+    observation = Observation(ingest, root_of=lambda id_: joints.root_of(projects, id_), elsewhere=projects.elsewhere)
+    follower = Follower(
+        ground.where.traces,
+        filesystems=filesystems,
+        writes=joints.ModelWrites(models.capture, filesystems),
+        facts_at_start=observation.facts_at_start,
+        record=observation.record,
+        why_not=None if is_possible else NOT_ROOT,
+        emit=ground.emit,
+    )
+    return Observing(follower, is_possible)
