@@ -74,7 +74,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     walks = LineageTable(database)
     projects = project_rooms(ground)
     models = model_registry(ground, walks.inputs_of)
-    seen = observing(ground, models)
+    seen = observing(ground, projects, models)
     jobs = job_rooms(ground, projects, seen)
     lineage = LineageService(
         lineage=walks,

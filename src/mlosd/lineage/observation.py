@@ -15,9 +15,20 @@ ProjectRoot = Callable[[str], str | None]
 
 
 class Observation:
-    """`root_of`: see ProjectRoot; `elsewhere`: a user's project of all files that are in none."""
+    """`root_of`: see ProjectRoot; `elsewhere`: a user's project of all files that are in none.
 
-    def __init__(self, ingest: Ingest, *, root_of: ProjectRoot, elsewhere: Callable[[int], Awaitable[str]]) -> None:
+    `doubt`: called with a project whose files may have been used by a run without being seen.
+    """
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        *,
+        root_of: ProjectRoot,
+        elsewhere: Callable[[int], Awaitable[str]],
+        doubt: Callable[[str], None],
+    ) -> None:
+        self._doubt = doubt
         self._ingest = ingest
         self._root_of = root_of
         self._elsewhere = elsewhere
@@ -44,6 +55,8 @@ class Observation:
         )
         elsewhere = await self._elsewhere(subject.uid)
         await self._ingest.ingest(subject, account, elsewhere=elsewhere, facts=facts.to_json(known))
+        if subject.project and account.reasons:
+            self._doubt(subject.project)
 
 
 def _user(subject: Subject) -> User:

@@ -163,6 +163,10 @@ class Following:
             # Its files are missed until it is watched: at once, then.
             self._begin(followed)
 
+    def doubt(self, project: str) -> None:
+        """Something happened in a project that nobody saw: look at all of it once, soon, however often this is said."""
+        self._missed(project)
+
     def _missed(self, project: str | None) -> None:
         for followed in list(self._followed.values()):
             if project in (None, followed.row.id):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mlosd.daemon import joints
 from mlosd.daemon.rooms.ground import Ground
 from mlosd.daemon.rooms.models import ModelRegistry
+from mlosd.daemon.rooms.projects import ProjectRooms
 from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.follow import Follower
 from mlosd.lineage.ingest import Ingest
@@ -22,19 +23,24 @@ class Observing:
     is_possible: bool
 
 
-def observing(ground: Ground, models: ModelRegistry) -> Observing:
+def observing(ground: Ground, projects: ProjectRooms, models: ModelRegistry) -> Observing:
     """Make every part. Nothing runs yet."""
-    projects, filesystems = ground.projects, Filesystems()
+    filesystems = Filesystems()
     is_possible = os.geteuid() == 0
     ingest = Ingest(
         database=ground.database,
         versions=ground.versions,
         digests=ground.reader,
         filesystems=filesystems,
-        roots=lambda uid: joints.roots(projects, uid),
+        roots=lambda uid: joints.roots(ground.projects, uid),
         largest=ground.settings.lineage.largest_digest_gib << 30,
     )
-    observation = Observation(ingest, root_of=lambda id_: joints.root_of(projects, id_), elsewhere=projects.elsewhere)
+    observation = Observation(
+        ingest,
+        root_of=lambda id_: joints.root_of(ground.projects, id_),
+        elsewhere=ground.projects.elsewhere,
+        doubt=projects.following.doubt,
+    )
     follower = Follower(
         ground.where.traces,
         filesystems=filesystems,
