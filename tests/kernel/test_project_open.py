@@ -1,5 +1,6 @@
 """A project is opened on the live kernel: its files are found by handle, and end up in the page cache, all of them."""
 
+import asyncio
 import mmap
 import os
 import resource
@@ -17,9 +18,15 @@ from mlosd.kernel.cachestat import resident
 from mlosd.kernel.file_handle import name_to_handle_at
 from mlosd.kernel.filesystem_uuid import filesystem_id
 from mlosd.kernel.readahead import dont_need
+from mlosd.projects.gain import Gains
 from mlosd.projects.resolve import Found, Reader, Resolver
 from mlosd.projects.warm import Limits, Warmth, warm
-from mlosd.store.warming import Row
+from mlosd.store.db import Database
+from mlosd.store.lineage import READ, Edge, record
+from mlosd.store.projects import Found as FoundRow
+from mlosd.store.projects import ProjectRow, Projects
+from mlosd.store.runs import Run, Runs
+from mlosd.store.warming import Gain, Row, Warming
 
 ANN = Reader(12345, 12345, ())
 SIZE = 48 << 20
@@ -182,6 +189,39 @@ def test_a_directory_of_data_is_warmed_as_far_as_one_may_look(place: Path) -> No
     (place / "data/closed").chmod(0o700)
     assert [target.size for target in found(row(place, "data"), reader=ANN).targets] == [3]
     assert len(found(row(place, "data")).targets) == 2
+
+
+def test_what_warming_is_worth_is_measured_from_run_to_run(place: Path, large: Path) -> None:
+    async def live() -> Gain | None:
+        database = Database(place / "mlosd.db")
+        project = ProjectRow("p1", "flights", str(place), 0, "dev", 1.0)
+        filesystem, kind, handle, *_ = row(place, large.name)
+        seen = FoundRow(
+            role="dataset", path=large.name, name=os.fsencode(large.name), filesystem=filesystem, handle_type=kind,
+            handle=handle, parent_type=1, parent=b"", inode=large.stat().st_ino, size=SIZE, mtime_ns=0, ctime_ns=0,
+        )  # fmt: skip
+        await Projects(database).add(project, [seen])
+        edge = Edge(7, database.read("SELECT number FROM version")[0][0], READ, 0)
+        await Runs(database).insert(
+            [Run(7, "p1", 0, "dev", 0, "DONE", "ok", 0.0, 1.0, "boot", "{}", "{}")], first=lambda: None
+        )
+        await database.write(
+            lambda c: record(c, 7, state="complete", reasons=[], facts="{}", edges=[edge], processes=[])
+        )
+        warming = Warming(database)
+        gains, me = Gains(warming), Reader(0, 0, ())
+        for run, waited, before in ((8, 3_000_000, let_go), (9, 1_000_000, Path.read_bytes), (10, None, let_go)):
+            before(large)
+            gains.begin(run, "p1", me)
+            await asyncio.sleep(0.2)
+            gains.end(run, waited)
+        gains.end(11, 5)
+        await asyncio.sleep(0.05)
+        gain = warming.gain("p1")
+        await database.close()
+        return gain
+
+    assert asyncio.run(live()) == Gain(1, 2.0, 2.0 / 3.0)
 
 
 def opened(mlosd: Mlosd, project: str, **more: Any) -> dict[str, Any]:
