@@ -60,8 +60,10 @@ class Known:
         ]
 
     def named(self, name: str) -> list[Any]:
-        elsewhere = [ProjectRow("-a", "-", "/", ANN, "dev", 0), ProjectRow("-b", "-", "/", BOB, "dev", 0)]
-        return [row for row in (*self.all(), *elsewhere) if name in (row.name, row.id)]
+        return [row for row in self.all() if name in (row.name, row.id)]
+
+    def elsewhere(self) -> list[tuple[str, int]]:
+        return [("-a", ANN), ("-b", BOB)]
 
     def at_path(self, project: str, path: str) -> Described | None:
         return self.files.get((project, path))

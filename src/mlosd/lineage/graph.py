@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mlosd.lineage.names import ELSEWHERE, Meant
+from mlosd.lineage.names import Meant
 from mlosd.store.lineage import EXEC, READ, WRITE, Closure, Described, Edge
+from mlosd.store.projects import ELSEWHERE
 
 View = dict[str, Any]
 State = tuple[str, tuple[str, ...]]

@@ -9,7 +9,6 @@ from mlosd.store.models import ModelRow, Models
 from mlosd.store.projects import ProjectRow, Projects
 
 MayTouch = Callable[[int], bool]
-ELSEWHERE = "-"
 MOST_ROOTS = 500
 
 
@@ -82,16 +81,16 @@ class Names:
 
     def _places(self, path: str, project: str | None, may_touch: MayTouch) -> list[tuple[str, str]]:
         """(project, path in it) of all that a path may mean, the innermost project first."""
-        mine = [self.project(project, may_touch)] if project else self._mine(may_touch)
+        if project:
+            mine = [self.project(project, may_touch)]
+        else:
+            mine = [row for row in self._projects.all() if may_touch(row.owner)]
         if not path.startswith("/"):
-            return [(row.id, path.removeprefix("./")) for row in mine if row.name != ELSEWHERE]
-        inside = [row for row in mine if row.name != ELSEWHERE and _is_below(path, row.root)]
-        inside.sort(key=lambda row: len(row.root), reverse=True)
+            return [(row.id, path.removeprefix("./")) for row in mine]
+        inside = sorted((row for row in mine if _is_below(path, row.root)), key=lambda row: len(row.root), reverse=True)
         places = [(row.id, path[len(row.root.rstrip("/")) + 1 :]) for row in inside]
-        return places[:1] + [(row.id, path) for row in mine if row.name == ELSEWHERE] + places[1:]
-
-    def _mine(self, may_touch: MayTouch) -> list[ProjectRow]:
-        return [row for row in (*self._projects.all(), *self._projects.named(ELSEWHERE)) if may_touch(row.owner)]
+        outside = [(id_, path) for id_, owner in self._lineage.elsewhere() if may_touch(owner)]
+        return places if project else places[:1] + outside + places[1:]
 
     def _at(self, project: str, path: str) -> Described | None:
         if row := self._lineage.at_path(project, path):

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlosd.lineage.names import ELSEWHERE
 from mlosd.store.lineage import WRITE, Described, Edge
+from mlosd.store.projects import ELSEWHERE
 
 
 @dataclass(frozen=True, slots=True)

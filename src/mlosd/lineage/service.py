@@ -11,8 +11,9 @@ from mlosd.core.own_thread import in_own_thread
 from mlosd.lineage import graph, rerun
 from mlosd.lineage.diff import Manifest, differences, files, same_outputs
 from mlosd.lineage.facts import Facts, from_json
-from mlosd.lineage.names import ELSEWHERE, MayTouch, Meant, Names
+from mlosd.lineage.names import MayTouch, Meant, Names
 from mlosd.store.lineage import WRITE, Bounds, Closure, Lineage
+from mlosd.store.projects import ELSEWHERE
 
 View = dict[str, Any]
 Kind = Literal["job", "model", "file", "dataset"]
@@ -108,7 +109,7 @@ class LineageService:
 
     async def changed(self, run: int, may_touch: MayTouch) -> list[View]:
         """The inputs of a run that are not any more what they were, as far as one can tell soon."""
-        self._show_job(run, may_touch)
+        await self._settle(run, self._show_job(run, may_touch))
         edges = [edge for edge in self._lineage.edges_of_run(run) if not edge.modes & WRITE]
         found = rerun.inputs(edges, self._lineage.describe(edge.version for edge in edges))
         found = [row for row in found if row.made_by != run]

@@ -176,6 +176,10 @@ class Lineage:
         """The newest versions of the resources below a folder of a project."""
         return described.below(self._database, project, folder, limit=limit)
 
+    def elsewhere(self) -> list[tuple[str, int]]:
+        """(id, owner) of the projects of all files that are in none."""
+        return [(id_, owner) for id_, owner in self._database.read("SELECT id, owner FROM project WHERE name = '-'")]
+
     def table_id(self) -> str:
         """A UUID for this metadata table: it has the moment of its making wherever it is copied to."""
         [(made_at,)] = self._database.read("SELECT min(applied_at) FROM schema_info")
