@@ -156,7 +156,7 @@ def test_a_place_behind_a_link_is_refused(shop: Shop) -> None:
 @pytest.mark.parametrize("given", [".", "net.pt"])
 def test_what_belongs_to_somebody_else_by_now_is_refused(shop: Shop, given: str) -> None:
     os.chown(shop.root / given, 12345, 12345)
-    with pytest.raises(Refused, match="nothing was changed|somebody else|no file of"):
+    with pytest.raises(Refused, match=r"somebody else|no file of"):
         shop.roll_back("net", number=1)
     assert live(shop) == model("three")
     assert leftovers(shop) == []
