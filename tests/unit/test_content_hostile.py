@@ -1,4 +1,4 @@
-"""Files made to hurt whoever reads them: nothing of them runs, nothing of them is large, and all of them get an answer."""
+"""Files made to hurt whoever reads them: nothing of them runs, nothing becomes large, and all of them get an answer."""
 
 import gzip
 import json
@@ -79,8 +79,8 @@ BOMBS: list[tuple[str, bytes]] = [
     ("a header of 2^64 - 1 bytes", header(2**64 - 1)),
     ("a header as long as allowed", header(99_000_000)),
     ("a deep header", header(200_000, b'{"a":' * 40_000)),
-    ("a tensor of 2^62 numbers",
-     model_files.safetensors_of(b'{"a":{"dtype":"F32","shape":[%d,%d],"data_offsets":[0,%d]}}' % (HUGE, HUGE, HUGE), b"")),
+    ("a tensor of 2^124 numbers",
+     model_files.safetensors_of(b'{"a":{"dtype":"F32","shape":[%d,%d],"data_offsets":[0,4]}}' % (HUGE, HUGE), b"")),
     ("a shape of a thousand dimensions",
      model_files.safetensors_of(b'{"a":{"dtype":"F32","shape":[%s],"data_offsets":[0,4]}}' % b",".join([b"9"] * 1000),
                                 b"")),
@@ -97,8 +97,8 @@ BOMBS: list[tuple[str, bytes]] = [
     ("onnx with a graph of 2^62", b"\x08\x08\x3a" + model_files.varint(HUGE) + bytes(100)),
     ("onnx with a number that does not end", b"\x08\x08\x3a" + b"\xff" * 1000),
     ("npy with a header of 2^32", b"\x93NUMPY\x02\0" + struct.pack("<I", 2**32 - 1)),
-    ("npy with a shape of 2^999", b"\x93NUMPY\x01\0\xff\0" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (%s), }"
-     % b",".join([b"9999999999999999999"] * 8)),
+    ("npy with a shape of 2^500",
+     b"\x93NUMPY\x01\0\xff\0{'descr': '<f8', 'fortran_order': False, 'shape': (" + b"9999999999999999999," * 8 + b")}"),
     ("parquet with a footer of 2^32", b"PAR1" + bytes(100) + struct.pack("<I", 2**32 - 1) + b"PAR1"),
     ("parquet with a list of lists", b"PAR1" + b"\x19" * 50_000 + struct.pack("<I", 50_000) + b"PAR1"),
     ("parquet with a list of 2^62",
@@ -157,8 +157,8 @@ def test_zips_that_lie_are_warned_of(tmp_path: Path) -> None:
     claim = 2**32 - 2
     name = b"data.pkl"
     local = b"PK\x03\x04" + struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0, 0, len(packed), claim, len(name), 0) + name
-    central = b"PK\x01\x02" + struct.pack("<HHHHHHIIIHHHHHII", 20, 20, 0, 8, 0, 0, 0, len(packed), claim, len(name), 0, 0,
-                                          0, 0, 0, 0) + name  # fmt: skip
+    entry = (20, 20, 0, 8, 0, 0, 0, len(packed), claim, len(name), 0, 0, 0, 0, 0, 0)
+    central = b"PK\x01\x02" + struct.pack("<HHHHHHIIIHHHHHII", *entry) + name
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 5, 5, len(central) * 5, len(local) + len(packed), 0)
     found = identity(local + packed + central * 5 + end)
     assert "its members overlap" in found.warnings

@@ -22,6 +22,7 @@ class Lane:
         self._stall_seconds = stall_seconds
         self._turn = asyncio.Lock()
         self._worker: WorkerProcess | None = None
+        self._ending: list[WorkerProcess] = []
         self._idle: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -48,9 +49,8 @@ class Lane:
     async def close(self) -> None:
         """End the worker and answer nothing more."""
         self._closed = True
-        worker = self._worker
         self._drop()
-        if worker is not None:
+        for worker in self._ending:
             await worker.ended()
 
     async def _exchange(self, op: str, files: Files) -> list[Answer]:
@@ -72,16 +72,18 @@ class Lane:
     async def _ready(self) -> WorkerProcess:
         if self._worker is None or self._worker.has_ended:
             self._drop()
-            self._worker = await WorkerProcess.start(self._pace, stall_seconds=self._stall_seconds)
-            self.layers = self._worker.layers
-            if self._closed:
-                raise WorkerLost("the daemon is stopping", [])
+            self._worker = worker = WorkerProcess.spawn(self._pace, stall_seconds=self._stall_seconds)
+            await worker.ready()
+            self.layers = worker.layers
+            return worker
         return self._worker
 
     def _drop(self) -> None:
         self._cancel_idle()
+        self._ending = [worker for worker in self._ending if not worker.has_ended]
         if self._worker is not None:
             self._worker.end()
+            self._ending.append(self._worker)
             self._worker = None
 
     def _cancel_idle(self) -> None:

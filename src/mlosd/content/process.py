@@ -40,8 +40,8 @@ class WorkerProcess:
         self._loop.add_reader(self._pidfd, self._reap)
 
     @classmethod
-    async def start(cls, pace: Pace, *, stall_seconds: float) -> "WorkerProcess":
-        """A worker that has confined itself and waits. Raises WorkerLost or OSError."""
+    def spawn(cls, pace: Pace, *, stall_seconds: float) -> "WorkerProcess":
+        """Start one; it is not `ready` yet. Raises OSError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
@@ -57,17 +57,15 @@ class WorkerProcess:
                 ours.close()
                 raise
         ours.setblocking(False)
-        worker = cls(process, ours, stall_seconds=stall_seconds)
+        return cls(process, ours, stall_seconds=stall_seconds)
+
+    async def ready(self) -> None:
+        """Wait until it has confined itself. Raises WorkerLost."""
         try:
-            ready = await worker._packet(_START_SECONDS, [])
-            worker.layers = tuple(Layer(name, lacking) for name, lacking in messages.decode_ready(ready))
+            ready = messages.decode_ready(await self._packet(_START_SECONDS, []))
         except messages.Nonsense as e:
-            worker.end()
             raise WorkerLost("its reader does not start", []) from e
-        except BaseException:
-            worker.end()
-            raise
-        return worker
+        self.layers = tuple(Layer(name, lacking) for name, lacking in ready)
 
     @property
     def pid(self) -> int:
