@@ -239,6 +239,7 @@ void mlos_observer_cover(struct mlos_observer *observer)
     if (observer->mountinfo < 0 || observer->group < 0 || mlos_mounts_init(&mounts, observer->mountinfo) < 0)
         return;
     observer->covered_at = observer->trace.now;
+    mlos_forget_directories();
     // Whatever was unmounted: we are the last who have it.
     for (size_t i = 0; i < observer->filesystem_count; i++) {
         let_go(&observer->filesystems[i]);

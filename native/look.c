@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { DIRECTORIES_KEPT = 8 };
+enum { DIRECTORIES_KEPT = 16 };
 
 // The path of an open file below `filesystem`'s mount, and where that is. In a copy of a mount /proc has what is below.
 static bool read_path(const struct mlos_filesystem *filesystem, int fd, char *path, size_t size)
@@ -45,7 +45,7 @@ static bool leads_to(const struct mlos_filesystem *filesystem, const char *path,
     return fd >= 0 && fstat(fd, &there) == 0 && there.st_ino == inode;
 }
 
-// Those of the last few directories, good while one batch is read: a Python that starts opens a hundred files in each.
+// Those of the last few directories, until one is renamed: a Python that starts opens a hundred files in each.
 static struct directory {
     uint64_t fsid, hash;
     char path[4096];

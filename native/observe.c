@@ -56,6 +56,7 @@ struct mlos_observer *mlos_observe_begin(const struct mlos_spec *spec, int cgrou
     if (!spec->trace || mlos_trace_init(&observer->trace, spec->trace) < 0)
         return NULL;
     observer->spec = spec;
+    observer->self = getpid();
     observer->cgroup = cgroup;
     observer->told = observer->mountinfo = observer->root = observer->proc_events = -1;
     observer->namespaces = (struct mlos_namespaces){

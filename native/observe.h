@@ -162,6 +162,7 @@ struct mlos_filesystem {
 struct mlos_observer {
     struct mlos_trace trace;
     const struct mlos_spec *spec;
+    pid_t self;
     int cgroup;
     int group; // of fanotify
     int told;  // where the child tells of its namespace

@@ -26,7 +26,7 @@ enum {
 static const int64_t NOT_SOONER = 100 * 1000 * 1000;     // ns between two closes, after that
 static const int64_t PATIENCE = 2000 * INT64_C(1000000); // ns for all that was written, at the end
 static const char DIGITS[] = "0123456789";
-static const int64_t REST = 1000 * 1000;                 // ns: events gather, and several become one
+static const int64_t REST = 3 * 1000 * 1000;             // ns: events gather, and several become one
 
 // --- an event, taken apart ---
 
@@ -289,7 +289,7 @@ static void saw(struct mlos_observer *observer, const struct fanotify_event_meta
         return;
     }
     struct mlos_sight sight = take_apart(event);
-    if (!sight.object || sight.pid == getpid())
+    if (!sight.object || sight.pid == observer->self)
         return;
     if (sight.mask & FAN_RENAME)
         renamed(observer, &sight);
@@ -310,7 +310,9 @@ bool mlos_observer_read_events(struct mlos_observer *observer)
         for (; FAN_EVENT_OK(event, length); event = FAN_EVENT_NEXT(event, length))
             saw(observer, event);
     }
-    mlos_forget_directories();
+    // Where we hear of each that is renamed, what we know of them stays true.
+    if (!observer->sees_renames)
+        mlos_forget_directories();
     mlos_observer_give_back(observer);
     if (total && total < sizeof events)
         observer->group_rests_until = observer->trace.now + REST;
