@@ -74,6 +74,11 @@ class Place:
             self._subtree = _subtree(Path(job["cgroup"]))
         return job
 
+    def versions(self, model: str) -> list[dict[str, Any]]:
+        """The versions of a model as `mlosctl model show --json` has them."""
+        versions: list[dict[str, Any]] = json.loads(_output("mlosctl", "model", "show", "--json", model))["versions"]
+        return versions
+
     def last_words(self) -> str:
         """The end of the daemon's log."""
         return "".join(self.log.read_text().splitlines(keepends=True)[-10:]) if self.log.exists() else ""

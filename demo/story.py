@@ -4,6 +4,7 @@ Everything happens in one folder; at the end, at Ctrl-C and after a failure, not
 """
 
 import argparse
+import hashlib
 import os
 import signal
 import subprocess
@@ -101,10 +102,37 @@ def tell(place: Place) -> None:
     do("mlosctl job logs --tail 2 3")
     do("mlosctl job show 3")
     do("mlosctl job list --all")
+    if os.getuid() == 0:
+        tell_of_lineage(place)
+    else:
+        remark("What each run read and wrote, and every version of the model, would follow: the kernel tells root alone.")
     for id_, ended in ((1, ("ok", 0)), (2, ("failed", 3)), (TRAINING, ("ok", 0)), (WAITING, ("ok", 0))):
         job = place.job(id_)
         require((job["result"], job["exit_code"]) == ended, f"job {id_} ended with {ended}, not {job['result']}")
     require((place.project / "models").is_dir(), "the training has written its model")
+
+
+def tell_of_lineage(place: Place) -> None:
+    """What the kernel saw, a second look at changed data, and the way back."""
+    chapter("What the kernel saw: each file that the training read and wrote. The script knows nothing of it")
+    do("mlosctl lineage job 3", contains="data/flights.csv")
+    do("mlosctl model show flights")
+
+    chapter("Somebody edits the data; the next model is another one, and it is known why")
+    do("sed -i '/,EWR,/d' data/flights.csv")
+    do("mlosctl run --project flights --cpus 1 -- python train.py --trees 60")
+    do("mlosctl run --diff 1 5", contains="data/flights.csv", may_fail=True)
+    do("mlosctl lineage model flights:3", contains="job 5")
+
+    chapter("It goes into production, and comes back out")
+    do("mlosctl model alias flights:2 production --reason 'better than the baseline'")
+    do("mlosctl model alias flights:3 production --reason 'fresh data'")
+    do("mlosctl model rollback flights --alias production --reason 'Newark is missing'")
+    do("mlosctl model history flights", contains="Newark is missing")
+    do("mlosctl lineage file models/flights.joblib", contains="job 3")
+    [version] = [one for one in place.versions("flights") if "production" in one["aliases"]]
+    found = hashlib.sha256((place.project / "models/flights.joblib").read_bytes()).hexdigest()
+    require((version["number"], version["digest"]) == (2, found), "the file is version 2 again, byte for byte")
 
 
 def do(command: str, *, contains: str = "", may_fail: bool = False) -> None:
