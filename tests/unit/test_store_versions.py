@@ -124,6 +124,25 @@ def test_what_was_there_before_is_not_made_by_a_run_that_wrote_the_same(table: T
     assert table.rows("SELECT made_by FROM version") == [(None,)]
 
 
+def test_content_that_is_put_back_still_is_the_work_of_the_run_that_made_it(table: Table) -> None:
+    table.see(replace(FILE, digest=b"A"), run=3)
+    table.see(replace(FILE, digest=b"B", mtime_ns=200, ctime_ns=200), run=4)
+    table.see(replace(FILE, digest=b"A", handle=b"ino2gen1", mtime_ns=300, ctime_ns=300))
+    assert table.rows("SELECT made_by FROM version ORDER BY number") == [(3,), (4,), (3,)]
+
+
+def test_a_model_version_stays_with_the_version_that_it_turned_out_to_be(table: Table) -> None:
+    first = table.see(replace(FILE, digest=b"A"))
+    second = table.see(replace(FILE, handle=b"ino2gen1", mtime_ns=200), run=7)
+    table.write(lambda c: c.execute("INSERT INTO model VALUES ('m', ?, 'm', NULL, 0)", (PROJECT,)))
+    table.write(
+        lambda c: c.execute("INSERT INTO model_version VALUES ('m', 1, ?, x'41', 'stored', 1, 0, NULL)", (second,))
+    )
+    table.fill(second, b"A")
+    assert table.rows("SELECT version FROM model_version") == [(first,)]
+    assert table.rows("SELECT made_by FROM version") == [(7,)]
+
+
 def test_an_inode_number_that_is_used_again_is_another_object(table: Table) -> None:
     table.see(replace(FILE, digest=b"A"))
     table.see(replace(FILE, path="models/n.pt", name=b"n.pt", handle=b"ino1gen2", digest=b"B"))

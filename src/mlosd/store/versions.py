@@ -285,6 +285,8 @@ def _version(
         if seen.digest is not None and known.digest is None:
             return fill(connection, known.number, Digested(seen.digest, seen.format, seen.header))
         return known.number
+    if run is None and seen.digest is not None:
+        run = _maker(connection, resource, seen.digest)
     number = _next_number(connection)
     connection.execute(
         "INSERT INTO version (id, resource, object, digest, size, mtime_ns, ctime_ns, made_by, seen_at, number,"
@@ -306,6 +308,12 @@ def _version(
         ),
     )
     return number
+
+
+def _maker(connection: apsw.Connection, resource: str, digest: bytes) -> int | None:
+    """The run that made this content of this resource before: put back, by whomever, it still is its work."""
+    sql = "SELECT made_by FROM version WHERE resource = ? AND digest = ? AND made_by IS NOT NULL ORDER BY number DESC"
+    return next((int(run) for (run,) in _rows(connection, f"{sql} LIMIT 1", (resource, digest))), None)
 
 
 _KNOWN = "SELECT number, object, digest, size, mtime_ns, ctime_ns, rowid FROM version WHERE resource = ?"
@@ -375,4 +383,10 @@ def _merge(connection: apsw.Connection, number: int, *, into: int) -> None:
         (into, number),
     )
     connection.execute("DELETE FROM edge WHERE version = ?", (number,))
+    connection.execute("UPDATE model_version SET version = ? WHERE version = ?", (into, number))
+    connection.execute(
+        "UPDATE version SET made_by = coalesce(made_by, (SELECT made_by FROM version WHERE number = ?1))"
+        " WHERE number = ?2",
+        (number, into),
+    )
     connection.execute("DELETE FROM version WHERE number = ?", (number,))
