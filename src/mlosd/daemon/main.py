@@ -81,6 +81,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         names=Names(walks, ground.projects, ModelTable(database)),
         show_job=jobs.service.show,
         settled=seen.follower.settled,
+        caught_up=seen.follower.caught_up,
         look_again=projects.following.begin_settling,
     )
     exchange = ExchangeService(

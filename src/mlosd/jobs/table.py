@@ -60,7 +60,7 @@ class JobTable:
             return job
         if row := self._runs.get(id_):
             return records.job(row)
-        raise NotFound(f"there is no job {id_}", hint="mlosctl job list --all")
+        raise NotFound(f"there is no job {id_} of yours", hint="mlosctl job list --all")
 
     def unfinished(self) -> list[Job]:
         """Every job that is not done, newest first."""

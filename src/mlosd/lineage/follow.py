@@ -122,6 +122,11 @@ class Follower:
         if followed := self._followed.get(run):
             await followed.settled.wait()
 
+    async def caught_up(self, *, patience: float) -> None:
+        """Wait until the rows of all runs that have ended are on the disk, so many seconds at most."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=patience)
+
     def take_up(self, find: Callable[[int], Subject | None]) -> None:
         """Make the rows of jobs that ended while no daemon was there. `find`: None for a job that nobody knows."""
         for run in sorted(int(path.stem) for path in self._directory.glob("*.trace") if _is_trace(path.name)):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from mlosd.core.errors import BadRequest, NotFound
 from mlosd.core.own_thread import in_own_thread
@@ -40,10 +40,17 @@ class Asked:
     libraries: bool = False
 
 
+class CaughtUp(Protocol):
+    """Waits until what has happened is recorded."""
+
+    async def __call__(self, *, patience: float) -> None: ...
+
+
 class LineageService:
     """`show_job` gives a job as io.mlosd.Jobs shows it, and raises NotFound for one that is not the asker's.
 
-    `settled`: waits until all is recorded of a run that has ended; `look_again`: until a project's rows are true.
+    `settled` waits until all is recorded of a run that has ended, `caught_up` for all such runs, but only so long;
+    `look_again` until the rows of a project are true.
     """
 
     def __init__(
@@ -53,19 +60,25 @@ class LineageService:
         names: Names,
         show_job: Callable[[int, MayTouch], View],
         settled: Callable[[int], Awaitable[None]],
+        caught_up: CaughtUp,
         look_again: Callable[[str], "asyncio.Task[Any]"],
     ) -> None:
         self._lineage = lineage
         self._names = names
         self._show_job = show_job
         self._settled = settled
+        self._caught_up = caught_up
         self._look_again = look_again
 
     async def of(self, asked: Asked, may_touch: MayTouch) -> View:
         """The graph around something. Raises NotFound, with the same words for what is somebody else's."""
-        meant, bounds = self._meant(asked, may_touch), _bounds(asked)
-        if meant.run is not None:
-            await self._settle(meant.run, self._show_job(meant.run, may_touch))
+        bounds = _bounds(asked)
+        if asked.kind == "job":
+            run = _job_number(asked.name)
+            await self._settle(run, self._show_job(run, may_touch))
+        else:
+            await self._caught_up(patience=LOOK_SECONDS)
+        meant = self._meant(asked, may_touch)
         found = self._walk(asked.direction, meant, bounds)
         rows = self._lineage.describe(dict.fromkeys(number for closure in found for number in closure.versions))
         versions = {number: row for number, row in rows.items() if may_touch(row.owner)}
@@ -136,9 +149,7 @@ class LineageService:
     def _meant(self, asked: Asked, may_touch: MayTouch) -> Meant:
         match asked.kind:
             case "job":
-                run = _job_number(asked.name)
-                self._show_job(run, may_touch)
-                return Meant(run=run)
+                return Meant(run=_job_number(asked.name))
             case "model":
                 return self._names.model(asked.name, asked.project, may_touch)
             case "file":
