@@ -9,6 +9,7 @@ import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from mlosd.kernel.ioprio import ioprio_idle, ioprio_lowest
 from mlosd.kernel.landlock import landlock_refuse_all
@@ -64,6 +65,8 @@ def _ignore(_: int) -> None:
 
 
 def _set_pace(pace: Pace) -> None:
+    # The daemon is the last that may be killed for want of memory; this process is among the first.
+    Path("/proc/self/oom_score_adj").write_text("500")
     match pace:
         case Pace.PROMPT:
             os.setpriority(os.PRIO_PROCESS, 0, 5)
