@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from mlosd.store.db import Database
 from mlosd.store.projects import ProjectRow, Projects
 from mlosd.store.versions import Versions
 
-BEGUN = 10**9
+BEGUN = 10**15
 UID = 1000
 
 
@@ -36,7 +37,7 @@ class World:
         self.hashed: list[bytes] = []
         self.contents: dict[bytes, Identity] = {}
         self.handles: dict[int, bytes] = {}
-        self.clock = BEGUN
+        self.clock = 10**9
         self.ingest = Ingest(
             database=self.database,
             versions=Versions(self.database),
@@ -88,7 +89,7 @@ class World:
     def file(self, number: int, path: Path, *, modes: str = "r", new: bool = False) -> File:
         status = path.stat()
         handle = self.handles.setdefault(status.st_ino, f"{status.st_ino}-{len(self.handles)}".encode())
-        born = BEGUN + 10**15 if new else 1
+        born = BEGUN + 10**6 if new else 1
         times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, born)
         return File(number, number, 42, modes, "0" * 16, 1, handle, 1, b"d", status.st_ino, *times, os.fsencode(path))
 
@@ -173,6 +174,15 @@ def test_a_save_through_a_temporary_name_is_the_file_that_it_became(world: World
     world.run(2, seen, closed, Renamed(0, 10, 42, os.fsencode(first)))
     assert world.database.read("SELECT path FROM resource WHERE project = 'p'") == [("m.pt",)]
     assert world.database.read("SELECT made_by FROM version ORDER BY number") == [(1,), (2,)]
+
+
+def test_a_file_that_was_gone_before_anybody_looked_is_the_version_last_known_of_it(world: World) -> None:
+    data = world.write("data/a.csv", b"1,2\n")
+    seen = world.file(0, data)
+    world.run(1, seen)
+    world.run(2, replace(seen, size=-1, mtime_ns=0, ctime_ns=0))
+    assert world.database.read("SELECT count(*) FROM version") == [(1,)]
+    assert world.edges(2) == [("data/a.csv", "component", 1, 1, None)]
 
 
 def test_a_file_of_no_project_is_its_owners_elsewhere(world: World) -> None:

@@ -25,14 +25,14 @@ class State:
 class Used:
     """A file that the job used. `before`: as it was at first sight; `after`: as the job left it, if it wrote it.
 
-    `is_new`: it was made while the job ran.
+    `is_old`: what was there at first sight had been written before the job began.
     """
 
     first: File
     path: bytes | None
     modes: int
     before: State
-    is_new: bool
+    is_old: bool
     after: State | None = None
 
     @property
@@ -41,7 +41,7 @@ class Used:
         if self.modes & EXEC or self.after is None:
             return True
         # Opened for writing, an old file is emptied before the kernel tells of the open: nothing of it was read.
-        return self.before.size > 0 and not self.is_new
+        return self.before.size > 0 and self.is_old
 
 
 @dataclass(slots=True)
@@ -77,8 +77,8 @@ class Account:
                 self.covered[filesystem] = record
             case File():
                 before = State(record.size, record.mtime_ns, record.ctime_ns)
-                is_new = record.btime_ns >= self._begun_ns - TICK_NS
-                self.files[record.number] = Used(record, record.path, _bits(record.modes), before, is_new)
+                is_old = max(record.btime_ns, record.mtime_ns) < self._begun_ns - TICK_NS
+                self.files[record.number] = Used(record, record.path, _bits(record.modes), before, is_old)
             case Again(number, _, modes) if used := self.files.get(number):
                 used.modes |= _bits(modes)
             case Closed(number, _, _, size, mtime_ns, ctime_ns) if used := self.files.get(number):

@@ -1,7 +1,7 @@
 """The file systems of a trace: which one an f_fsid means, and how a file of it is opened by its handle.
 
-Owns a directory fd of each. Opening by handle asks for no path and therefore for no permission: what is opened here
-never leaves the daemon but to the worker that digests it.
+No mount is held: who wants to unmount one shall not be told that it is busy. Opening by handle asks for no path and
+therefore for no permission: what is opened here never leaves the daemon but to the worker that digests it.
 """
 
 import os
@@ -18,12 +18,12 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME
 
 @dataclass(frozen=True, slots=True)
 class _Mounted:
-    fd: int
+    point: bytes
     id: str
 
 
 class Filesystems:
-    """Those that traces covered, opened at first need. Close it."""
+    """Those that traces covered."""
 
     def __init__(self) -> None:
         self._by_fsid: dict[str, _Mounted] = {}
@@ -33,10 +33,11 @@ class Filesystems:
         if covered.filesystem in self._by_fsid:
             return
         try:
-            fd = os.open(covered.mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = _open(covered.mount_point)
         except OSError:
             return
-        self._by_fsid[covered.filesystem] = _Mounted(fd, str(filesystem_id(fd)))
+        self._by_fsid[covered.filesystem] = _Mounted(covered.mount_point, str(filesystem_id(fd)))
+        os.close(fd)
 
     def name(self, fsid: str) -> str:
         """What the metadata table calls a file system: its UUID where it has one."""
@@ -48,20 +49,20 @@ class Filesystems:
         mounted = self._by_fsid.get(fsid)
         if mounted is None:
             raise FileNotFoundError(fsid)
-        fd = open_by_handle_at(mounted.fd, handle, _FLAGS)
+        mount = _open(mounted.point)
+        try:
+            # Another file system may be mounted there by now, on which the handle means another file.
+            if str(filesystem_id(mount)) != mounted.id:
+                raise FileNotFoundError(fsid)
+            fd = open_by_handle_at(mount, handle, _FLAGS)
+        finally:
+            os.close(mount)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise FileNotFoundError(fsid)
         return fd
 
-    def close(self) -> None:
-        """Let go of all of them."""
-        for mounted in self._by_fsid.values():
-            os.close(mounted.fd)
-        self._by_fsid.clear()
 
-
-def path_of(fd: int) -> bytes | None:
-    """The path that an open file has now; None when no name leads to it any more (proc_pid_fd(5))."""
-    path = os.readlink(f"/proc/self/fd/{fd}".encode("ascii"))  # noqa: PTH115 - bytes
-    return None if path.endswith(b" (deleted)") and os.fstat(fd).st_nlink == 0 else path
+def _open(mount_point: bytes) -> int:
+    """A mount: its root, which may be a file."""
+    return os.open(mount_point, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -91,7 +91,9 @@ class Ingest:
             edges = []
             for look in looks:
                 seen, made_by = self._seen(look, roots, elsewhere), subject.run if look.wrote else None
-                number = see(connection, seen, run=made_by, at=at)
+                number = _of_gone(connection, seen) if look.state.size < 0 and not look.wrote else None
+                if number is None:
+                    number = see(connection, seen, run=made_by, at=at)
                 edges.append(Edge(subject.run, number, look.modes, look.used.first.at))
             edges += _replaced(connection, subject.run, {edge.version for edge in edges})
             rows.record(
@@ -223,6 +225,17 @@ def _handle(used: Used) -> FileHandle:
 
 def _name(path: bytes) -> bytes:
     return path[path.rfind(b"/") + 1 :]
+
+
+def _of_gone(connection: apsw.Connection, seen: Seen) -> int | None:
+    """The last version that was known of an inode which was gone before the keeper could look."""
+    numbers = connection.execute(
+        "SELECT v.number FROM object o JOIN binding b ON b.object = o.id JOIN version v ON v.resource = b.resource"
+        " WHERE o.filesystem = ? AND o.handle_type = ? AND o.handle = ? AND v.number IS NOT NULL"
+        " ORDER BY v.number DESC LIMIT 1",
+        (seen.filesystem, seen.handle_type, seen.handle),
+    )
+    return next((int(number) for (number,) in numbers), None)
 
 
 def _replaced(connection: apsw.Connection, run: int, known: Container[int]) -> list[Edge]:
