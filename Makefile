@@ -29,8 +29,9 @@ lint: $(SETUP) ## ruff, mypy --strict, the floors
 bench: $(SETUP) ## every question in bench/, each beside its peer
 	@bench/run
 
-fuzz: $(SETUP) ## the parsers of the wire and of the keeper, harder and from a new seed
-	@MLOSD_FUZZ=20 $(BIN)/python -m pytest -s tests/native/test_spec_fuzz.py tests/journeys/test_wire_server.py -k "mutat or spec"
+fuzz: $(SETUP) ## the parsers of the wire, of the keeper and of files, harder and from a new seed
+	@MLOSD_FUZZ=20 $(BIN)/python -m pytest -s tests/native/test_spec_fuzz.py tests/journeys/test_wire_server.py \
+		tests/unit/test_content_hostile.py -k "mutat or spec or any_bytes"
 
 install: ## as root: mlosd into /opt/mlosd, its units into systemd, and start it
 	@tools/install
