@@ -105,7 +105,7 @@ def tell(place: Place) -> None:
     if os.getuid() == 0:
         tell_of_lineage(place)
     else:
-        remark("What each run read and wrote, and every version of the model, would follow: the kernel tells root alone.")
+        remark("What each run read and wrote would follow here, and the versions of the model: as root.")
     for id_, ended in ((1, ("ok", 0)), (2, ("failed", 3)), (TRAINING, ("ok", 0)), (WAITING, ("ok", 0))):
         job = place.job(id_)
         require((job["result"], job["exit_code"]) == ended, f"job {id_} ended with {ended}, not {job['result']}")
