@@ -59,6 +59,10 @@ class Datasets:
         """The datasets of a project, by path."""
         return {row.path: row for row in self._manifests.datasets(project)}
 
+    def over(self, project: str, path: str) -> str | None:
+        """The path of the dataset that this path below the project's root lies in: it has no row of its own."""
+        return next((top for top in self.of(project) if path.startswith(f"{top}/")), None)
+
     def close(self) -> None:
         """End the inventories; what they found is used by the next one."""
         for child in self._children:

@@ -20,18 +20,13 @@ from mlosd.projects.datasets import Datasets
 from mlosd.projects.intent import Declared, Limits, Parse, plan_of
 from mlosd.projects.rescan import Rescan, Told, compare
 from mlosd.projects.rights import Rights
-from mlosd.projects.walk import Plan, subdirectories
+from mlosd.projects.walk import subdirectories
 from mlosd.projects.watch import Backoff, Debounce, Watch
 from mlosd.store.manifests import DatasetRow
 from mlosd.store.projects import Found, ProjectRow
 
 MOST_WAITING = 10_000
 """With more changed paths than this, the whole project is looked at instead."""
-
-
-def _survey(root: int, rights: Rights, plan: Plan, most: int) -> survey.Survey:
-    with rights.taken():
-        return survey.survey(root, plan, most=most)
 
 
 @dataclass(slots=True)
@@ -257,7 +252,7 @@ class Following:
             known, datasets = await self._rescan.known(project.id), self._datasets.of(project.id)
             rights = Rights.of(project.owner)
             plan = plan_of(declared, self._limits, known=known, datasets=datasets)
-            surveyed = await in_own_thread(lambda: _survey(root, rights, plan, self._limits.most))
+            surveyed = await in_own_thread(lambda: survey.survey_as(rights, root, plan, most=self._limits.most))
             differences = compare(surveyed.found, known)
             await self._meet(followed, differences.datasets, datasets)
             told = await self._rescan.settle(project.id, root, rights, declared.role_by, differences)

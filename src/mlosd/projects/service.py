@@ -15,6 +15,7 @@ from mlosd.kernel.file_handle import FileHandle
 from mlosd.projects import survey
 from mlosd.projects.following import Following
 from mlosd.projects.intent import Limits, Parse, plan_of
+from mlosd.projects.rights import Rights
 from mlosd.projects.roles import Paths
 from mlosd.projects.walk import DIRECTORY
 from mlosd.store.projects import ELSEWHERE, Found, ProjectRow, Projects, ResourceRow
@@ -52,7 +53,8 @@ class ProjectService:
             status, text = await in_own_thread(lambda: (os.fstat(root), survey.read_project_file(root) or b""))
             declared = await asyncio.to_thread(self._parse, text, status.st_uid, status.st_gid)
             plan = plan_of(declared, self._limits, known={}, datasets=())
-            result = await in_own_thread(lambda: survey.survey(root, plan, most=self._limits.most))
+            rights = Rights.of(status.st_uid)
+            result = await in_own_thread(lambda: survey.survey_as(rights, root, plan, most=self._limits.most))
         finally:
             os.close(root)
         name = name or declared.name or path.name
@@ -130,5 +132,5 @@ def _resource(root: Path, row: ResourceRow) -> View:
         "handle": FileHandle(row.handle_type, row.handle).hex,
         "inode": row.inode,
         "size": row.size,
-        "present": survey.is_there(root / row.path),
+        "present": survey.is_there(root, row.path),
     }

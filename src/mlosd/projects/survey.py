@@ -13,6 +13,7 @@ from pathlib import Path
 from mlosd.core.errors import NotFound, NotPermitted, Refused
 from mlosd.kernel.file_handle import FileHandle
 from mlosd.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
+from mlosd.projects.rights import Rights
 from mlosd.projects.walk import DIRECTORY, Directory, Looking, Parent, Plan, walk
 from mlosd.store.projects import Found
 
@@ -56,10 +57,15 @@ def open_root(path: Path, *, uid: int, anybody: bool) -> int:
     return root
 
 
-def is_there(path: Path) -> bool:
+def is_there(root: Path, path: str) -> bool:
     """Whether a file that was found once still has its name. Not through a link: that may lead anywhere by now."""
+    resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
     try:
-        os.close(openat2(path, os.O_PATH | os.O_NOFOLLOW, resolve=RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS))
+        top = openat2(root, os.O_PATH | os.O_DIRECTORY, resolve=resolve)
+        try:
+            os.close(openat2(path, os.O_PATH | os.O_NOFOLLOW, resolve=resolve | RESOLVE_BENEATH, dirfd=top))
+        finally:
+            os.close(top)
     except OSError:
         return False
     return True
@@ -99,6 +105,12 @@ def survey(root: int, plan: Plan, *, most: int) -> Survey:
                 " or raise projects.max_resources",
             )
     return Survey(tuple(found), tuple(dict.fromkeys(looking.notes)))
+
+
+def survey_as(rights: Rights, root: int, plan: Plan, *, most: int) -> Survey:
+    """The same with a user's rights, in a thread that is nobody else's: what they may not read is not found."""
+    with rights.taken():
+        return survey(root, plan, most=most)
 
 
 def look_into(looking: Looking, directory: Directory, plan: Plan) -> list[Found]:
