@@ -19,9 +19,16 @@ __all__ = ("EXEC", "READ", "WRITE", "Bounds", "Closure", "Described", "Edge", "L
 
 _TABLES = UUID("c1f0f4a6-6f0b-4d3e-9a57-0e5b1d6f2a11")
 _EDGE = f"run, version, modes & {~FOREIGN}, first_use_ns"
-# Somebody's work: data and models wherever they are, and the code and settings of projects. All else is the machine's.
-_FOREIGN = f"""{FOREIGN} * NOT (r.role IN ('dataset', 'model') OR (r.role NOT IN ('library', 'temporary') AND r.project
-  NOT IN (SELECT id FROM project WHERE name = '-')))"""
+
+
+def _foreign(modes: str, made_by: str) -> str:
+    """SQL: the bit FOREIGN, unless the resource `r` is somebody's work.
+
+    That are data and models wherever they are, the code and settings of projects, and what a run wrote. All else is
+    the machine's.
+    """
+    ours = f"r.project NOT IN (SELECT id FROM project WHERE name = '-') OR {modes} & {WRITE} OR {made_by} IS NOT NULL"
+    return f"{FOREIGN} * NOT (r.role IN ('dataset', 'model') OR (r.role NOT IN ('library', 'temporary') AND ({ours})))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,8 @@ def record(
     )
     connection.executemany(
         "INSERT INTO edge (run, version, modes, first_use_ns)"
-        f" SELECT ?1, v.number, ?3 | {_FOREIGN}, ?4 FROM version v JOIN resource r ON r.id = v.resource"
-        " WHERE v.number = ?2 ON CONFLICT DO UPDATE SET"
+        f" SELECT ?1, v.number, ?3 | {_foreign('?3', 'v.made_by')}, ?4"
+        " FROM version v JOIN resource r ON r.id = v.resource WHERE v.number = ?2 ON CONFLICT DO UPDATE SET"
         " modes = modes | excluded.modes, first_use_ns = min(first_use_ns, excluded.first_use_ns)",
         ((run, edge.version, edge.modes, edge.first_use_ns) for edge in edges),
     )
@@ -79,7 +86,8 @@ def record(
 def judge_again(connection: apsw.Connection, resource: str) -> None:
     """The role of a resource is another now: walks heed that from now on."""
     connection.execute(
-        f"UPDATE edge SET modes = modes & ~{FOREIGN} | (SELECT {_FOREIGN} FROM resource r WHERE r.id = ?1)"
+        f"UPDATE edge SET modes = modes & ~{FOREIGN} | (SELECT {_foreign('edge.modes', 'v.made_by')}"
+        " FROM version v JOIN resource r ON r.id = v.resource WHERE v.number = edge.version)"
         " WHERE version IN (SELECT number FROM version WHERE resource = ?1)",
         (resource,),
     )
