@@ -8,6 +8,12 @@ from pathlib import Path
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "glusterfs", "lustre", "virtiofs", "fuse.sshfs", "fuse.s3fs"}
+)
+"""File systems of other machines. SQLite's locks do not hold there, and any of them may never answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One line of mountinfo."""
@@ -26,6 +32,11 @@ class Mount:
     @property
     def read_only(self) -> bool:
         return "ro" in self.options or "ro" in self.super_options
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether somebody else, a machine or a program, must answer before a file here can be looked at."""
+        return self.fstype in NETWORK or (self.fstype.startswith("fuse") and self.fstype != "fuseblk")
 
 
 def parse(text: str) -> tuple[Mount, ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from mlosd.kernel import mountinfo
 from mlosd.lineage.as_user import Unanswered, User, digested, printed
 
 CLEAN = "clean"
@@ -65,7 +66,10 @@ def has_repository(directory: Path) -> bool:
 def look(directory: Path, user: User) -> Repository | None:
     """The state of the repository that holds `directory`, as this user sees it. None: there is none."""
     git = shutil.which("git", path=_PATH)
-    if not has_repository(directory):
+    # Looking at a file server that is gone never ends, and keeps others who look there from being killed: only git,
+    # which can be, may wait for one.
+    mount = mountinfo.of(directory, mountinfo.read())
+    if not (mount and mount.is_remote) and not has_repository(directory):
         return None
     if git is None:
         return Repository(notes=("git is not installed",))

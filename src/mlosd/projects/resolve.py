@@ -18,7 +18,6 @@ from mlosd.kernel.file_handle import FileHandle, name_to_handle_at, open_by_hand
 from mlosd.kernel.filesystem_uuid import filesystem_id
 from mlosd.kernel.fsuid import files_of
 from mlosd.kernel.openat2 import RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
-from mlosd.store.db import NETWORK
 from mlosd.store.warming import Row
 
 How = Literal["handle", "path"]
@@ -76,7 +75,7 @@ class Resolver:
         # Without root there is no opening by handle (CAP_DAC_READ_SEARCH).
         self._by_handle = os.geteuid() == 0
         self._mounts = mountinfo.visible(mounts)
-        kept_away = () if remote else tuple(mount for mount in self._mounts if is_remote(mount))
+        kept_away = () if remote else tuple(mount for mount in self._mounts if mount.is_remote)
         self._remote = tuple(os.fsencode(mount.target) + b"/" for mount in kept_away)
         self._filesystems: dict[str, int] | None = None
         self._opened = ExitStack()
@@ -201,12 +200,7 @@ _WITHOUT_FILES = frozenset(
 )
 
 
-def is_remote(mount: mountinfo.Mount) -> bool:
-    """Whether somebody else must answer before a file of this mount can be read."""
-    return mount.fstype in NETWORK or (mount.fstype.startswith("fuse") and mount.fstype != "fuseblk")
-
-
 def is_on_remote(path: Path, mounts: Sequence[mountinfo.Mount]) -> bool:
     """Whether the path leads to such a mount. Looks at no file."""
     mount = mountinfo.of(path, mounts)
-    return mount is not None and is_remote(mount)
+    return mount is not None and mount.is_remote

@@ -28,9 +28,6 @@ from mlosd.store.schema import APPLICATION_ID, MIGRATIONS, Migration
 T = TypeVar("T")
 
 FIXED_SQLITE = (3, 51, 3)
-NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs", "fuse.sshfs", "fuse.s3fs"}
-)
 
 
 class Database:
@@ -163,7 +160,7 @@ def _refuse_old_sqlite() -> None:
 
 def _refuse_network_filesystem(directory: Path) -> None:
     mount = mountinfo.of(directory.resolve(), mountinfo.read())
-    if mount is not None and mount.fstype in NETWORK:
+    if mount is not None and mount.fstype in mountinfo.NETWORK:
         raise StoreRefused(
             f"{directory} is on a network file system ({mount.fstype}); SQLite's locks do not hold there",
             hint="put the state on a local disk: mlosd --root DIR",

@@ -10,10 +10,6 @@ from mlosd.doctor.probe import Feature, Probe
 from mlosd.doctor.verdict import Degraded, Ok, Unavailable, Verdict
 from mlosd.kernel import mountinfo
 
-# SQLite's WAL needs shared memory and honest locks, which these do not give (sqlite.org/wal.html).
-NETWORK = frozenset(
-    {"9p", "afs", "ceph", "cifs", "fuse.sshfs", "glusterfs", "lustre", "nfs", "nfs4", "smb3", "virtiofs"}
-)
 _GIB = 1 << 30
 _LITTLE = _GIB
 
@@ -22,7 +18,8 @@ def run(host: Host) -> Verdict:
     existing = host.existing_state()
     mount = mountinfo.of(existing, host.mounts())
     fstype = mount.fstype if mount else "an unknown file system"
-    if fstype in NETWORK:
+    if fstype in mountinfo.NETWORK:
+        # SQLite's WAL needs shared memory and honest locks, which these do not give (sqlite.org/wal.html).
         return Unavailable(
             f"{host.state} is on {fstype}, a network file system", "use a local disk: mlosd --root DIRECTORY"
         )
