@@ -20,7 +20,7 @@ from mlosd.lineage.places import Root
 from mlosd.lineage.subject import Subject
 from mlosd.store.db import Database
 from mlosd.store.projects import ProjectRow, Projects
-from mlosd.store.versions import Versions
+from mlosd.store.versions import Seen, Versions
 
 BEGUN = 10**15
 UID = 1000
@@ -35,6 +35,7 @@ class World:
         self.root.mkdir()
         self.database = Database(directory / "mlosd.db")
         self.hashed: list[bytes] = []
+        self.tops: list[str] = []
         self.contents: dict[bytes, Identity] = {}
         self.handles: dict[int, bytes] = {}
         self.clock = 10**9
@@ -44,6 +45,8 @@ class World:
             digests=self,
             filesystems=cast(Filesystems, self),
             roots=lambda uid: [Root("p", os.fsencode(self.root))] if uid == UID else [],
+            tops=lambda project: self.tops,
+            settle=self.settle,
             largest=1 << 20,
         )
         self.elsewhere: str = self.loop.run_until_complete(self._projects())
@@ -56,6 +59,8 @@ class World:
     # What Ingest asks of file systems and of the reader.
 
     def cover(self, covered: Covered) -> None: ...
+
+    async def settle(self, project: str) -> None: ...
 
     def name(self, fsid: str) -> str:
         return f"fsid:{fsid}"
@@ -183,6 +188,27 @@ def test_a_file_that_was_gone_before_anybody_looked_is_the_version_last_known_of
     world.run(2, replace(seen, size=-1, mtime_ns=0, ctime_ns=0))
     assert world.database.read("SELECT count(*) FROM version") == [(1,)]
     assert world.edges(2) == [("data/a.csv", "component", 1, 1, None)]
+
+
+def test_files_of_a_large_dataset_are_one_edge_to_its_directory(world: World) -> None:
+    first, second = world.write("images/a.png", b"a"), world.write("images/b.png", b"b")
+    world.tops.append("images")
+    images = Seen("p", "images", "dataset", "declared", "fsid:0", 1, b"images", 1, b"d", b"images", 9, 2, 1, 1)
+    before = replace(images, digest=b"before", manifest=b"before", format="directory")
+    versions = Versions(world.database)
+
+    async def see(seen: Seen, at: float) -> int:
+        return await versions.see(seen, run=None, at=at)
+
+    read = world.loop.run_until_complete(see(before, 0.0))
+    world.run(1, world.file(0, first), world.file(1, second))
+    after = replace(before, digest=b"after", manifest=b"after", mtime_ns=2, ctime_ns=2)
+    written = world.loop.run_until_complete(see(after, BEGUN / 1e9 + 1))
+    world.run(2, world.file(0, first), world.file(1, second, new=True), world.closed(1, second))
+    edges = world.database.read("SELECT run, version, modes & 7 FROM edge ORDER BY run, modes")
+    assert edges == [(1, read, 1), (2, read, 1), (2, written, 2)]
+    assert world.hashed == []
+    assert world.database.read("SELECT made_by FROM version WHERE number = ?", (written,)) == [(2,)]
 
 
 def test_a_file_of_no_project_is_its_owners_elsewhere(world: World) -> None:

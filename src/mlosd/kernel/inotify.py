@@ -43,7 +43,8 @@ class Inotify:
 
     def fileno(self) -> int:
         """Readable when there are events."""
-        return self._inotify.fileno()
+        fd: int = self._inotify.fileno()
+        return fd
 
     def add_watch(self, directory: int, mask: int) -> int:
         """Watch an open directory; the same number for the same inode. ENOSPC: fs.inotify.max_user_watches."""

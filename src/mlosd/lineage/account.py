@@ -68,6 +68,11 @@ class Account:
     _begun_ns: int = 0
     _running: dict[int, Ran] = field(default_factory=dict)
 
+    @property
+    def began_at(self) -> float:
+        """When the job began, by the wall clock."""
+        return self._begun_ns / 1e9
+
     def add(self, record: Record) -> None:
         """Take the next record into account."""
         match record:

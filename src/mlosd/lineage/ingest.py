@@ -6,7 +6,7 @@ Must not own: how a file is kept one resource (store/versions.py), how it is dig
 import json
 import os
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,10 +15,11 @@ import apsw
 from mlosd.content.identity import Content, ContentUnreadable
 from mlosd.core.own_thread import in_own_thread
 from mlosd.kernel.file_handle import FileHandle
-from mlosd.lineage import places
+from mlosd.lineage import places, rolled
 from mlosd.lineage.account import READ, WRITE, Account, State, Used
 from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.places import Root
+from mlosd.lineage.rolled import Tops, roll_up
 from mlosd.lineage.subject import Subject
 from mlosd.store import lineage as rows
 from mlosd.store.db import Database
@@ -55,6 +56,7 @@ class Look:
 class Ingest:
     """Writes the rows of a run. `roots`: the projects of a uid; `elsewhere`: its project for all other files.
 
+    `tops`: the datasets of a project that are one resource each; `settle`: done when its changes are known.
     `largest`: files beyond this many bytes are known by size and times, not by digest.
     """
 
@@ -66,8 +68,12 @@ class Ingest:
         digests: Digests,
         filesystems: Filesystems,
         roots: Callable[[int], Sequence[Root]],
+        tops: Tops,
+        settle: Callable[[str], Awaitable[object]],
         largest: int,
     ) -> None:
+        self._tops = tops
+        self._settle = settle
         self._database = database
         self._versions = versions
         self._digests = digests
@@ -79,9 +85,12 @@ class Ingest:
         """Everything that is known of a run, in one transaction. Doing it again changes nothing."""
         for covered in account.covered.values():
             self._filesystems.cover(covered)
-        looks = [self._recall(look) for look in _looks(account.files.values())]
-        looks = await self._digest(looks)
-        roots, at = self._roots(subject.uid), time.time()
+        roots = self._roots(subject.uid)
+        files, wholes = roll_up(account.files.values(), roots, self._tops)
+        looks = await self._digest(list(_looks(files)))
+        for project in {whole.project for whole in wholes if whole.modes & WRITE}:
+            await self._settle(project)
+        at = time.time()
         state = ("partial" if account.reasons else "complete") if account.begun else "none"
         processes = [
             ProcessRow(subject.run, r.pid, r.started_ns, r.parent, r.executable, r.status) for r in account.processes
@@ -95,6 +104,7 @@ class Ingest:
                 if number is None:
                     number = see(connection, seen, run=made_by, at=at)
                 edges.append(Edge(subject.run, number, look.modes, look.used.first.at))
+            edges += rolled.edges(connection, subject.run, wholes, began=account.began_at)
             edges += _replaced(connection, subject.run, {edge.version for edge in edges})
             rows.record(
                 connection,
@@ -119,7 +129,7 @@ class Ingest:
         """With the digests of all that still are as they were then."""
         done = []
         for start in range(0, len(looks), BATCH):
-            done += await self._digest_some(looks[start : start + BATCH])
+            done += await self._digest_some([self._recall(look) for look in looks[start : start + BATCH]])
         return done
 
     async def _digest_some(self, looks: Sequence[Look]) -> list[Look]:

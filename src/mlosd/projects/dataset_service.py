@@ -52,6 +52,10 @@ class DatasetService:
         self._manifests = manifests
         self._versions = versions
 
+    def tops(self, project: str) -> list[str]:
+        """The paths of a project's datasets that are a whole directory each, whose files have no rows of their own."""
+        return [row.path for row in self._manifests.datasets(project)]
+
     def all(self, project: str | None, may_touch: MayTouch) -> list[View]:
         """Every dataset of the caller, or of one project."""
         mine = [self._service.find(project, may_touch)] if project else self._mine(may_touch)

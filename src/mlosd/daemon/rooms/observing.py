@@ -33,6 +33,8 @@ def observing(ground: Ground, projects: ProjectRooms, models: ModelRegistry) -> 
         digests=ground.reader,
         filesystems=filesystems,
         roots=lambda uid: joints.roots(ground.projects, uid),
+        tops=projects.datasets.tops,
+        settle=projects.following.settled,
         largest=ground.settings.lineage.largest_digest_gib << 30,
     )
     observation = Observation(
