@@ -1,13 +1,14 @@
 """Lineage belongs to whom the job belongs to: others learn neither what is in it nor that it is there."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes import somebody
+from tests.fakes import model_files, somebody
 from tests.fakes.daemon import Mlosd
 from tests.kernel.test_users import ANN, BOB, call, submit
 
@@ -85,3 +86,47 @@ def test_nobody_runs_a_job_of_somebody_else_again_as_that_user(mlosd: Mlosd) -> 
     # Root may see it, but a job is run again by whom it belongs to.
     assert call(mlosd, 0, "io.mlosd.Lineage.Rerun", run=id_)["error"] == "NotFound"
     assert call(mlosd, ANN, "io.mlosd.Lineage.Rerun", run=id_)["id"] == id_ + 1
+
+
+def used_by(mlosd: Mlosd, user: int, *argv: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """A job's run, and what it used by the last component of its path."""
+    id_ = submit(mlosd, user, *argv)
+    mlosd.wait(id_)
+    asked = {"kind": "job", "name": str(id_), "direction": "both", "libraries": True}
+    graph = call(mlosd, user, "io.mlosd.Lineage.Of", **asked)["graph"]
+    return graph["runs"][0], {Path(version["path"]).name: version for version in graph["versions"]}
+
+
+def test_what_a_user_may_write_or_execute_and_not_read_has_no_digest_for_them(mlosd: Mlosd) -> None:
+    folder = mlosd.root.parent
+    letterbox, program = folder / "letterbox.safetensors", folder / "program"
+    letterbox.write_bytes(model_files.safetensors({"fc.weight": (2, 2), "fc.bias": (2,)}))
+    os.chown(letterbox, BOB, BOB)
+    letterbox.chmod(0o622)
+    shutil.copy("/bin/true", program)
+    program.chmod(0o711)
+    mlosd.wait(submit(mlosd, BOB, "cat", str(letterbox)))  # Bob's look at it is no help to Ann
+    run, files = used_by(mlosd, ANN, "sh", "-c", f": >> {letterbox}; {program}")
+    assert run["lineage"] == "complete"
+    for name in (letterbox.name, program.name):
+        assert (files[name]["digest"], files[name]["format"]) == (None, None)
+    assert call(mlosd, ANN, "io.mlosd.Models.List")["models"] == []
+    _, files = used_by(mlosd, BOB, "cat", str(letterbox))
+    assert files[letterbox.name]["digest"]
+
+
+def test_what_a_program_with_more_rights_used_is_not_told_to_the_user_who_ran_it(mlosd: Mlosd) -> None:
+    folder = mlosd.root.parent
+    hidden = folder / "private"
+    hidden.mkdir(mode=0o700)
+    cat = folder / "cat"
+    shutil.copy("/bin/cat", cat)
+    cat.chmod(0o4755)
+    for name, mode in (("closed.txt", 0o600), ("open.txt", 0o644)):
+        (hidden / name).write_text("secret")
+        (hidden / name).chmod(mode)
+    run, files = used_by(mlosd, ANN, str(cat), str(hidden / "closed.txt"), str(hidden / "open.txt"))
+    assert "cat" in files
+    assert not files.keys() & {"closed.txt", "open.txt"}
+    assert run["lineage"] == "partial"
+    assert "left out" in run["reasons"][0]

@@ -23,7 +23,7 @@ from mlosd.store.projects import ProjectRow, Projects
 from mlosd.store.versions import Seen, Versions
 
 BEGUN = 10**15
-UID = 1000
+UID = os.getuid()
 
 
 class World:

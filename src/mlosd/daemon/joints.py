@@ -13,6 +13,7 @@ from mlosd.lineage import places
 from mlosd.lineage.account import Used
 from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.places import Root
+from mlosd.lineage.privacy import Rights
 from mlosd.lineage.subject import Subject
 from mlosd.projects.resolve import Reader
 from mlosd.registry.capture import Capture
@@ -98,7 +99,10 @@ class ModelWrites:
         self._filesystems = filesystems
 
     def closed(self, subject: Subject, used: Used, fd: int) -> None:
-        """A job closed a file after writing."""
+        """A job closed a file after writing. What its user may write and not read is not kept for them."""
+        if not Rights.of(subject).may_read(fd):
+            os.close(fd)
+            return
         first, after = used.first, used.after or used.before
         handle = FileHandle(first.handle_type, first.handle)
         written = Closed(

@@ -15,10 +15,11 @@ import apsw
 from mlosd.content.identity import Content, ContentUnreadable
 from mlosd.core.own_thread import in_own_thread
 from mlosd.kernel.file_handle import FileHandle
-from mlosd.lineage import places, rolled
+from mlosd.lineage import places, privacy, rolled
 from mlosd.lineage.account import READ, WRITE, Account, State, Used
 from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.places import Root
+from mlosd.lineage.privacy import Rights
 from mlosd.lineage.rolled import Tops, roll_up
 from mlosd.lineage.subject import Subject
 from mlosd.store import lineage as rows
@@ -38,7 +39,10 @@ class Digests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One state of one file, on its way to a row. `wrote`: the job left it so, else it was so when the job came."""
+    """One state of one file, on its way to a row. `wrote`: the job left it so, else it was so when the job came.
+
+    `unread`: its user may not read it, so that nobody says what is in it.
+    """
 
     used: Used
     path: bytes
@@ -47,6 +51,7 @@ class Look:
     known: Digested | None = None
     says: str | None = None
     gone: bool = False
+    unread: bool = False
 
     @property
     def modes(self) -> int:
@@ -86,12 +91,14 @@ class Ingest:
         for covered in account.covered.values():
             self._filesystems.cover(covered)
         roots = self._roots(subject.uid)
-        files, wholes = roll_up(account.files.values(), roots, self._tops)
-        looks = await self._digest(list(_looks(files)))
+        known = await privacy.known(account.files.values(), Rights.of(subject), self._filesystems)
+        reasons = account.reasons if known.is_all else [*account.reasons, privacy.LEFT_OUT]
+        files, wholes = roll_up(known.files, roots, self._tops)
+        looks = await self._digest(list(_looks(files, known.unread)))
         for project in {whole.project for whole in wholes if whole.modes & WRITE}:
             await self._settle(project)
         at = time.time()
-        state = ("partial" if account.reasons else "complete") if account.begun else "none"
+        state = ("partial" if reasons else "complete") if account.begun else "none"
         processes = [
             ProcessRow(subject.run, r.pid, r.started_ns, r.parent, r.executable, r.status) for r in account.processes
         ]
@@ -110,7 +117,7 @@ class Ingest:
                 connection,
                 subject.run,
                 state=state,
-                reasons=account.reasons,
+                reasons=reasons,
                 facts=facts,
                 edges=edges,
                 processes=processes,
@@ -119,7 +126,9 @@ class Ingest:
         await self._database.write_many(work)
 
     def _recall(self, look: Look) -> Look:
-        """With the digest, if this state of this inode was ever digested."""
+        """With the digest, if this state of this inode was ever digested, and it is the user's to know."""
+        if look.unread:
+            return look
         file = look.used.first
         identity = (self._filesystems.name(file.filesystem), file.handle_type, file.handle)
         state = look.state
@@ -153,7 +162,7 @@ class Ingest:
 
     def _open(self, look: Look) -> int | None:
         """The file, if it is to be digested and still is in this state."""
-        if look.known is not None or not 0 <= look.state.size <= self._largest:
+        if look.unread or look.known is not None or not 0 <= look.state.size <= self._largest:
             return None
         try:
             fd = self._filesystems.open(look.used.first.filesystem, _handle(look.used))
@@ -193,18 +202,20 @@ class Ingest:
             digest=known.digest if known else None,
             format=known.format if known else None,
             header=known.header if known else None,
+            unread=look.unread,
         )
 
 
-def _looks(files: Iterable[Used]) -> Iterator[Look]:
+def _looks(files: Iterable[Used], unread: Container[int]) -> Iterator[Look]:
     """What the job found, then what it left: in this order a file that it changed gets two versions."""
     for used in sorted(files, key=lambda used: used.first.at):
         if used.path is None:
             continue  # it never had a name, or lost it before anybody could look
+        is_unread = used.first.number in unread
         if used.is_input:
-            yield Look(used, used.first.path or used.path, used.before, wrote=False)
+            yield Look(used, used.first.path or used.path, used.before, wrote=False, unread=is_unread)
         if used.after is not None:
-            yield Look(used, used.path, used.after, wrote=True)
+            yield Look(used, used.path, used.after, wrote=True, unread=is_unread)
 
 
 def _with(look: Look, content: Content | None, *, gone: bool) -> Look:

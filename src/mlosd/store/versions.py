@@ -24,6 +24,7 @@ class Seen:
     """A file as somebody found it, with what its content is if that is known.
 
     `links`: st_nlink. `digest`: SHA-256. `header`: JSON. `manifest`: of a directory, the root of its Merkle manifest.
+    `unread`: not the owner's to read, and what another user's look found in it not theirs to know.
     """
 
     project: str
@@ -45,6 +46,7 @@ class Seen:
     format: str | None = None
     header: str | None = None
     manifest: bytes | None = None
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,8 @@ def _object(connection: apsw.Connection, seen: Seen, at: float) -> int:
 
 
 def _with_known_digest(connection: apsw.Connection, object_: int, seen: Seen) -> Seen:
+    if seen.unread:
+        return seen
     state = (seen.size, seen.mtime_ns, seen.ctime_ns)
     if seen.digest is not None:
         _remember(connection, object_, state, Digested(seen.digest, seen.format, seen.header))
