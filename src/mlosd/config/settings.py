@@ -66,6 +66,7 @@ class Lineage:
 
     __pydantic_config__ = STRICT
 
+    observe: bool
     largest_digest_gib: Annotated[int, Ge(0)]
 
 

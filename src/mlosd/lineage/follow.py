@@ -22,6 +22,7 @@ from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.subject import Subject
 
 CHUNK = 1 << 20
+WRITE_DOWN_AFTER = 1.0
 
 
 class Writes(Protocol):
@@ -191,13 +192,17 @@ class Follower:
 
     async def _facts(self, subject: Subject) -> str:
         """What the run remembers from its start; written down, because the daemon may not be there at its end."""
-        path = self._facts_path(subject.run)
         with suppress(OSError, UnicodeDecodeError):
-            return path.read_text("ascii")
+            return self._facts_path(subject.run).read_text("ascii")
         facts = await self._facts_at_start(subject)
-        with suppress(OSError):  # a full disk: known as long as we live
-            path.write_text(facts, "ascii")
+        # Most jobs of a burst are over by then, and two operations on the disk would be most of what they cost.
+        asyncio.get_running_loop().call_later(WRITE_DOWN_AFTER, self._write_down, subject.run, facts)
         return facts
+
+    def _write_down(self, run: int, facts: str) -> None:
+        if run in self._followed:
+            with suppress(OSError):  # a full disk: known as long as we live
+                self._facts_path(run).write_text(facts, "ascii")
 
     def _forget(self, run: int) -> None:
         self._path(run).unlink(missing_ok=True)

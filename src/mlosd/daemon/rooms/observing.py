@@ -12,8 +12,6 @@ from mlosd.lineage.follow import Follower
 from mlosd.lineage.ingest import Ingest
 from mlosd.lineage.observation import Observation
 
-NOT_ROOT = "mlosd is not root, and the kernel tells nobody else what jobs open"
-
 
 @dataclass(frozen=True, slots=True)
 class Observing:
@@ -26,7 +24,7 @@ class Observing:
 def observing(ground: Ground, projects: ProjectRooms, models: ModelRegistry) -> Observing:
     """Make every part. Nothing runs yet."""
     filesystems = Filesystems()
-    is_possible = os.geteuid() == 0
+    why_not = _why_not(ground.settings.lineage.observe)
     ingest = Ingest(
         database=ground.database,
         versions=ground.versions,
@@ -49,7 +47,13 @@ def observing(ground: Ground, projects: ProjectRooms, models: ModelRegistry) -> 
         writes=joints.ModelWrites(models.capture, filesystems),
         facts_at_start=observation.facts_at_start,
         record=observation.record,
-        why_not=None if is_possible else NOT_ROOT,
+        why_not=why_not,
         emit=ground.emit,
     )
-    return Observing(follower, is_possible)
+    return Observing(follower, is_possible=why_not is None)
+
+
+def _why_not(is_wanted: bool) -> str | None:
+    if not is_wanted:
+        return "lineage.observe is false in the settings"
+    return None if os.geteuid() == 0 else "mlosd is not root, and the kernel tells nobody else what jobs open"
