@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from mlosd.content.identity import Content, Identity, NoSpace
 from mlosd.core import events
-from mlosd.kernel.file_handle import fd_to_handle, name_to_handle_at
+from mlosd.kernel.file_handle import FileHandle, fd_to_handle, name_to_handle_at
 from mlosd.kernel.filesystem_uuid import filesystem_id
 from mlosd.registry.blobs import Blobs
 from mlosd.registry.capture import Capture
@@ -143,7 +143,7 @@ class Shop:
         path.write_bytes(content)
         return path
 
-    def closed(self, name: str, *, run: int = 1) -> None:
+    def closed(self, name: str, *, run: int = 1, handle: FileHandle | None = None) -> None:
         """A job closed the file after writing. Only within the loop, or with `settle` after it."""
         path = self.root / name
         fd = os.open(path, os.O_RDONLY)
@@ -153,7 +153,7 @@ class Shop:
             uid=os.getuid(),
             path=os.fsencode(path),
             filesystem=str(filesystem_id(fd)),
-            handle=fd_to_handle(fd),
+            handle=handle or fd_to_handle(fd),
             parent=name_to_handle_at(path.parent),
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,

@@ -1,12 +1,15 @@
 """What jobs write becomes versions: whole, under its final name, once, and never at the job's cost."""
 
+import asyncio
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.fakes.registry import Shop, model
 
+from mlosd.kernel.file_handle import FileHandle
 from mlosd.registry.retention import beyond
 from mlosd.store.models import ModelVersionRow
 
@@ -180,6 +183,46 @@ def test_files_beyond_the_bound_of_open_ones_are_opened_again_in_their_turn(tmp_
     assert len(names(shop)) == 20
     assert not shop.capture._files
     shop.close()
+
+
+def test_a_job_that_writes_very_many_files_costs_the_same_for_each(shop: Shop) -> None:
+    path = shop.write("notes.txt", b"nothing that anybody would call a model")
+
+    async def job(files: int) -> float:
+        before = time.process_time()
+        for number in range(files):
+            shop.closed("notes.txt", handle=FileHandle(1, number.to_bytes(8, "little")))
+        took = time.process_time() - before
+        path.write_bytes(b"small")  # soon dealt with
+        await shop.capture.settle(1)
+        path.write_bytes(b"nothing that anybody would call a model")
+        return took
+
+    shop.run(job(50))
+    few, many = shop.run(job(150)), shop.run(job(1500))
+    assert many < 10 * few * 4
+
+
+def test_a_file_without_room_for_any_model_is_not_even_opened(shop: Shop) -> None:
+    async def job() -> None:
+        shop.write("done", b"ok\n")
+        shop.closed("done")
+        assert not shop.capture._files
+
+    shop.run(job())
+
+
+def test_a_run_whose_file_another_run_wrote_over_has_nothing_to_wait_for(shop: Shop) -> None:
+    async def jobs() -> None:
+        shop.write("net.pt", model("one"))
+        shop.closed("net.pt", run=1)
+        shop.closed("net.pt", run=2)
+        async with asyncio.timeout(10):
+            await shop.capture.settle(1)
+            await shop.capture.settle(2)
+
+    shop.run(jobs())
+    assert shop.numbers("net") == [(1, model("one"))]
 
 
 def test_nothing_stays_open_when_the_job_is_over(shop: Shop) -> None:

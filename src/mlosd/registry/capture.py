@@ -6,8 +6,9 @@ files and the mounts of pulled disks. Must not own: bytes (blobs.py), rows (keep
 """
 
 import asyncio
+import os
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable
 
 from mlosd.content.identity import ContentChanged, ContentUnreadable, Identity
@@ -23,6 +24,7 @@ PlaceOf = Callable[[int, bytes], Awaitable[tuple[str, str] | None]]
 """The project of a user's file and its path there; None for files that are no models of anybody's (libraries)."""
 
 AT_ONCE = 4
+BUSY = (Stage.QUEUED, Stage.WORKING)
 SMALLEST = 16  # no format of a model has less
 NO_LEASES = "nobody could be asked whether it was still being written"
 
@@ -53,8 +55,10 @@ class Capture:
         self._kept = kept
         self._most_open = most_open
         self._emit = emit
-        self._files: OrderedDict[Key, Written] = OrderedDict()
+        self._files: dict[Key, Written] = {}
+        self._opened: OrderedDict[Key, Written] = OrderedDict()
         self._queue: deque[Written] = deque()
+        self._busy: Counter[int] = Counter()  # by run: files that have or await their turn
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet = asyncio.Condition()
 
@@ -62,15 +66,20 @@ class Capture:
         """A job closed a file after writing; `fd` is the file, opened for reading, and ours from now on."""
         written = self._files.get(file.key)
         if written is None:
+            if 0 <= file.size < SMALLEST:
+                os.close(fd)
+                return
             written = self._files[file.key] = Written(file, file.path, None)
         else:
-            self._files.move_to_end(file.key)
+            stage = written.stage
+            self._set_stage(written, Stage.OPEN)  # it may be another run's from now on
             written.closed, written.path = file, file.path
+            self._set_stage(written, stage)
         if written.fd is None:
             written.fd = fd
         else:
-            Written(file, file.path, fd).release()  # the same inode is open already
-        self._bound()
+            os.close(fd)  # the same inode is open already
+        self._bound(written)
         self._enqueue(written)
 
     def renamed(self, key: Key, path: bytes) -> None:
@@ -103,9 +112,8 @@ class Capture:
         return [written for written in self._files.values() if written.closed.run == run]
 
     async def _until_quiet(self, run: int) -> None:
-        busy = (Stage.QUEUED, Stage.WORKING)
         async with self._quiet:
-            await self._quiet.wait_for(lambda: all(written.stage not in busy for written in self._of(run)))
+            await self._quiet.wait_for(lambda: not self._busy[run])
 
     def _enqueue(self, written: Written) -> None:
         """Let it have its turn, once: what comes while it has it makes for another."""
@@ -113,29 +121,43 @@ class Capture:
             written.is_stale = True
             return
         if written.stage is not Stage.QUEUED:
-            written.stage = Stage.QUEUED
+            self._set_stage(written, Stage.QUEUED)
             self._queue.append(written)
         if len(self._tasks) < AT_ONCE:
             task = asyncio.get_running_loop().create_task(self._work())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _bound(self) -> None:
+    def _set_stage(self, written: Written, stage: Stage) -> None:
+        self._busy[written.closed.run] += (stage in BUSY) - (written.stage in BUSY)
+        written.stage = stage
+
+    def _bound(self, newest: Written) -> None:
         """Close descriptors beyond the bound: of what is done first, then of what has waited longest."""
-        opened = [written for written in self._files.values() if written.fd is not None]
-        opened.sort(key=lambda written: written.stage is not Stage.DONE)
-        for written in opened[: max(0, len(opened) - self._most_open)]:
-            if written.stage is not Stage.WORKING:
-                written.release()
+        self._opened[newest.closed.key] = newest
+        self._opened.move_to_end(newest.closed.key)
+        if len(self._opened) <= self._most_open:
+            return
+        idle = [written for written in self._opened.values() if written.stage is not Stage.WORKING]
+        idle.sort(key=lambda written: written.stage is not Stage.DONE)
+        # Some more than needed: a job that writes a million files shall not make us sort at each.
+        for written in idle[: len(self._opened) - self._most_open * 7 // 8]:
+            self._release(written)
+
+    def _release(self, written: Written) -> None:
+        written.release()
+        self._opened.pop(written.closed.key, None)
 
     def _forget(self, written: Written) -> None:
-        written.release()
+        self._release(written)
+        self._set_stage(written, Stage.DONE)
         self._files.pop(written.closed.key, None)
 
     async def _work(self) -> None:
         while self._queue:
             written = self._queue.popleft()
-            written.stage, written.is_stale = Stage.WORKING, False
+            self._set_stage(written, Stage.WORKING)
+            written.is_stale = False
             try:
                 stage = await self._take(written)
             except ContentChanged:
@@ -147,12 +169,12 @@ class Capture:
                 self._emit(events.Failed(f"keeping {_shown(written.path)}", f"{type(e).__name__}: {e}"))
                 stage = None
             if written.is_stale:
-                written.stage = Stage.QUEUED
+                self._set_stage(written, Stage.QUEUED)
                 self._queue.append(written)
             elif stage is None:
                 self._forget(written)
             else:
-                written.stage = stage
+                self._set_stage(written, stage)
             async with self._quiet:
                 self._quiet.notify_all()
 
@@ -162,6 +184,7 @@ class Capture:
             fd = await in_own_thread(written.open)
         except OSError:
             return None  # gone before anybody could look
+        self._opened[written.closed.key] = written
         now = await in_own_thread(lambda: state(fd))
         if now.size < SMALLEST or not is_regular(fd):
             return None
