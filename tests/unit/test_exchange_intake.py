@@ -13,6 +13,7 @@ from tests.fakes.exchange import Record, run
 from mlosd.exchange.intake import Intake
 from mlosd.exchange.trust import Adopted, Importer, Restored, Trust, trust_in
 from mlosd.jobs import records as job_records
+from mlosd.projects import manifest
 from mlosd.store.runs import Run
 from mlosd.store.schema import MIGRATIONS
 
@@ -36,7 +37,8 @@ def table() -> Iterator[apsw.Connection]:
 def take(table: apsw.Connection, trust: Trust, *told: Record, source: str = "mlosd", **more: Any) -> Intake:
     """Take these records in."""
     numbers = iter(range(100, 200))
-    intake = Intake(table, trust, source=source, into=None, new_run=lambda: next(numbers), at=50.0, **more)
+    asked: dict[str, Any] = {"into": None, "is_ours": manifest.is_ours, "at": 50.0, **more}
+    intake = Intake(table, trust, source=source, new_run=lambda: next(numbers), **asked)
     for record in told:
         intake.take(record)
     return intake
@@ -131,6 +133,22 @@ def test_a_manifest_counts_only_with_its_nodes(table: apsw.Connection) -> None:
     assert (bytes.fromhex(digest),) in rows(table, "SELECT manifest FROM version")
     with pytest.raises(ValueError, match="not what its digest says"):
         take(table, Adopted(ANN), {**node, "content": "00"})
+
+
+def test_a_manifest_names_no_node_that_did_not_come_along(table: apsw.Connection) -> None:
+    nodes: dict[bytes, bytes] = {}
+    bobs = manifest.build([manifest.Entry(b"%d.csv" % n, 1, b"x" * 32) for n in range(300)], nodes.__setitem__)
+    told = [{"kind": "node", "digest": d.hex(), "content": c.hex()} for d, c in nodes.items()]
+    version = {**VERSION, "digest": bobs.hex(), "manifest": bobs.hex()}
+    whole = take(table, Adopted(ANN), PROJECT, RESOURCE, *told, version)
+    assert dict(whole.left) == {}
+    assert rows(table, "SELECT manifest FROM version") == [(bobs,)]
+    # Of nodes that others have, a digest alone gives nothing, nor does it tell that they are here.
+    root = next(one for one in told if one["digest"] == bobs.hex())
+    claimed = take(table, Adopted(ANN), PROJECT, RESOURCE, root, {**version, "id": "w", "digest": "cd" * 32})
+    assert "node" not in claimed.known | claimed.added
+    assert dict(claimed.left) == {"manifests of directories that are not whole": 1}
+    assert rows(table, "SELECT count(*) FROM version WHERE manifest IS NULL") == [(1,)]
 
 
 def test_an_inode_that_a_user_claims_is_never_one_of_this_machine(table: apsw.Connection) -> None:

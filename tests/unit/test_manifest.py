@@ -145,3 +145,40 @@ def test_a_path_that_comes_twice_is_refused() -> None:
 def test_a_damaged_node_is_told_from_a_tree(content: bytes) -> None:
     with pytest.raises(ManifestDamaged):
         list(manifest.entries(b"r" * 32, lambda digest: content))
+
+
+def test_trees_that_build_made_are_ours() -> None:
+    for count in (0, 1, 300, 5000):
+        nodes = Nodes()
+        root = manifest.build(many(count), nodes.put)
+        assert manifest.is_ours(root, nodes.get_node, {})
+
+
+def test_a_tree_that_a_few_nodes_pretend_to_be_endless_is_not_ours() -> None:
+    nodes: dict[bytes, bytes] = {}
+
+    def put(content: bytes) -> bytes:
+        digest = hashlib.sha256(content).digest()
+        nodes[digest] = content
+        return digest
+
+    def inner(files: int, *children: bytes) -> bytes:
+        bits = (1 << len(children)) - 1
+        return put(bytes((manifest.VERSION, 1, files, files)) + bits.to_bytes(2, "little") + b"".join(children))
+
+    leaf = put(manifest.encode_leaf([Entry(b"a", 1, b"1" * 32)]))
+    empty = put(manifest.encode_leaf([]))
+    wide = deep = empty_deep = leaf
+    for _ in range(40):
+        wide = inner(1, *[wide] * 16)
+    for _ in range(2000):
+        deep, empty_deep = inner(1, deep), inner(0, empty)
+    padded = put(bytes((manifest.VERSION, 0, 0x81, 0)) + nodes[leaf][3:])
+    for root in (wide, deep, empty_deep, padded, inner(0, empty), inner(1, b"missing " * 4)):
+        assert not manifest.is_ours(root, nodes.__getitem__, {})
+    assert manifest.is_ours(empty, nodes.__getitem__, {})
+
+
+def test_a_number_without_end_is_damage() -> None:
+    with pytest.raises(ManifestDamaged):
+        list(manifest.entries(b"r" * 32, lambda digest: b"\x01\x00" + b"\x80" * (1 << 20)))

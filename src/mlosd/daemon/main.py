@@ -90,6 +90,7 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         shelf=Shelf(where.snapshots, own_uid=os.getuid()),
         find_project=lambda name, may_touch: projects.service.find(name, may_touch).id,
         children=manifest.children,
+        is_ours=manifest.is_ours,
         emit=emit,
     )
 

@@ -15,13 +15,17 @@ from mlosd.store.imports import Imports, facts_with
 
 _MODES = 16  # read, write, exec, and that the file is foreign to the project: store/closure.py
 _NO_OBJECT = b"imported"
+IsOurs = Callable[[bytes, Callable[[bytes], bytes], dict[tuple[bytes, bytes], Any]], bool]
+"""Whether a manifest (its root) is a tree as we make them, given its nodes, and what is known already of some."""
+
 _UNKNOWN_KIND = "records of a kind that this mlosd does not know"
 
 
 class Intake:
     """`source`: what the records were read from. `into`: a project's id that everything goes into.
 
-    `new_run`: gives a number to a run. It must not own: the transaction, or which records it is given.
+    `new_run`: gives a number to a run; `is_ours`: what a manifest must be. It must not own: the transaction, or which
+    records it is given.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Intake:
         source: str,
         into: str | None,
         new_run: Callable[[], int],
+        is_ours: IsOurs,
         at: float,
     ) -> None:
         self._rows = Imports(connection, at=at)
@@ -39,6 +44,7 @@ class Intake:
         self._source = source
         self._into = into
         self._new_run = new_run
+        self._is_ours = is_ours
         self._at = at
         self._known_runs: dict[str, tuple[int, str]] | None = None
         # Ours for theirs. A version goes by its id and by its number.
@@ -53,6 +59,7 @@ class Intake:
         self._models: dict[str, str] = {}
         self._numbers: dict[tuple[str, int], int] = {}
         self._nodes: set[bytes] = set()
+        self._checked_nodes: dict[tuple[bytes, bytes], Any] = {}
         self.added: Counter[str] = Counter()
         self.known: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
@@ -118,7 +125,24 @@ class Intake:
         if hashlib.sha256(row["content"]).digest() != row["digest"]:
             raise ValueError("a node of a manifest is not what its digest says")
         self._nodes.add(row["digest"])
-        self._count("node", new=self._rows.node(row["digest"], row["content"]))
+        new = self._rows.node(row["digest"], row["content"])
+        # Nodes are everybody's: whether one was here tells what others have.
+        if self._trust.may_count_nodes:
+            self._count("node", new=new)
+
+    def _node_of_file(self, digest: bytes) -> bytes:
+        if digest not in self._nodes:
+            raise LookupError(digest.hex())
+        return self._rows.node_content(digest)
+
+    def _manifest(self, root: bytes | None) -> bytes | None:
+        """The manifest, if all of it came along: what only its digest names may be another user's."""
+        if root is None or root not in self._nodes:
+            return None
+        if not self._is_ours(root, self._node_of_file, self._checked_nodes):
+            self.left["manifests of directories that are not whole"] += 1
+            return None
+        return root
 
     def _run(self, row: Record, fields: Record) -> None:
         uid = self._trust.owner(row["uid"])
@@ -215,7 +239,7 @@ class Intake:
         if row["format"] is not None:
             _refuse_unprintable(row["format"])
         made_by = self._runs.get(fields.get("made_by"))
-        manifest = row["manifest"] if row["manifest"] in self._nodes else None
+        manifest = self._manifest(row["manifest"])
         sizes = {name: row[name] or 0 for name in ("size", "mtime_ns", "ctime_ns")}
         row |= {"resource": resource, "made_by": made_by, "manifest": manifest, **sizes}
         # Where its own id is none of ours, or another user has it.

@@ -12,7 +12,7 @@ from mlosd.core.errors import BadRequest
 from mlosd.core.own_thread import in_own_thread
 from mlosd.exchange import export
 from mlosd.exchange.export import Children
-from mlosd.exchange.intake import Intake
+from mlosd.exchange.intake import Intake, IsOurs
 from mlosd.exchange.sealed import Sealed
 from mlosd.exchange.shelf import Kept, Sequence, Shelf
 from mlosd.exchange.trust import Importer, Restored, Trust, trust_in
@@ -29,7 +29,10 @@ AT_ONCE = 2
 
 
 class ExchangeService:
-    """`find_project`: the id of a caller's project, by name or id; `children`: of a node of a manifest."""
+    """`find_project`: the id of a caller's project, by name or id; `children`: of a node of a manifest.
+
+    `is_ours`: what a manifest that is brought must be.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class ExchangeService:
         shelf: Shelf,
         find_project: Callable[[str, MayTouch], str],
         children: Children,
+        is_ours: IsOurs,
         emit: Callable[[events.Event], None],
     ) -> None:
         self._database = database
@@ -46,6 +50,7 @@ class ExchangeService:
         self._shelf = shelf
         self._find_project = find_project
         self._children = children
+        self._is_ours = is_ours
         self._emit = emit
         self._epoch = time.time_ns()
         self._exports = asyncio.Semaphore(AT_ONCE)
@@ -89,8 +94,14 @@ class ExchangeService:
         self, connection: apsw.Connection, sealed: Sealed, trust: Trust, *, source: str, into: str | None
     ) -> Intake:
         intake = Intake(
-            connection, trust, source=source, into=into, new_run=self._runs.new_id, at=time.time()
-        )  # fmt: skip
+            connection,
+            trust,
+            source=source,
+            into=into,
+            new_run=self._runs.new_id,
+            is_ours=self._is_ours,
+            at=time.time(),
+        )
         for line, record in sealed:
             try:
                 intake.take(record)

@@ -7,7 +7,7 @@ file says about this machine counts: not who owned it, where it lay, which inode
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from mlosd.store.runs import IMPORTED
 
@@ -26,7 +26,9 @@ class Importer:
 
 
 class Trust(Protocol):
-    """What becomes of a claim."""
+    """What becomes of a claim. `may_count_nodes`: the importer may learn which nodes of manifests were here."""
+
+    may_count_nodes: ClassVar[bool]
 
     def owner(self, claimed: int | None) -> int: ...
     def job_owner(self, claimed: dict[str, Any] | None) -> dict[str, Any]: ...
@@ -43,6 +45,7 @@ class Trust(Protocol):
 class Restored:
     """All of it: root could write the database itself."""
 
+    may_count_nodes: ClassVar[bool] = True
     importer: Importer
 
     def owner(self, claimed: int | None) -> int:
@@ -77,6 +80,7 @@ class Restored:
 class Adopted:
     """None of it."""
 
+    may_count_nodes: ClassVar[bool] = False
     importer: Importer
 
     def owner(self, claimed: int | None) -> int:

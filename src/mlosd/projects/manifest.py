@@ -18,6 +18,7 @@ VERSION = 1
 BUCKET = 256
 FAN_OUT = 16
 DIGEST = 32
+_LONGEST_VARINT = 63  # bits
 
 Get = Callable[[bytes], bytes]
 Put = Callable[[bytes, bytes], None]
@@ -148,6 +149,18 @@ def summary(root: bytes, get: Get) -> Summary:
     return _sum(_read(root, get))
 
 
+def is_ours(root: bytes, get: Get, checked: dict[tuple[bytes, bytes], Summary]) -> bool:
+    """Whether a tree that comes from elsewhere is whole, and as `build` makes them: every file in its one place.
+
+    Of another one a few nodes can be a tree without end. `checked`: what is known already of its nodes.
+    """
+    try:
+        _check(root, b"", get, checked)
+    except (LookupError, ManifestDamaged):
+        return False
+    return True
+
+
 def encode_leaf(files: Iterable[Entry]) -> bytes:
     """The content of a leaf: the same bytes for the same set."""
     sorted_files = sorted(files, key=attrgetter("path"))
@@ -200,6 +213,32 @@ def _decode_inner(content: bytes) -> _Inner:
     if at != len(content):
         raise ManifestDamaged("an inner node that does not end where it should")
     return _Inner(files, size, tuple(children))
+
+
+def _check(digest: bytes, at: bytes, get: Get, checked: dict[tuple[bytes, bytes], Summary]) -> Summary:
+    """What a subtree holds. `at`: the nibbles that lead to it. Raises ManifestDamaged, LookupError."""
+    if (known := checked.get((digest, at))) is not None:
+        return known
+    if len(at) > 2 * DIGEST:
+        raise ManifestDamaged("deeper than its keys are long")
+    content = get(digest)
+    node = _read(digest, lambda _: content)
+    held = _sum(node)
+    if isinstance(node, _Leaf):
+        keys = [_key(entry.path) for entry in node.entries]
+        is_ours = encode_leaf(node.entries) == content and all(
+            _nibble(key, depth) == nibble for key in keys for depth, nibble in enumerate(at)
+        )
+        is_ours = is_ours and len(set(keys)) == len(keys) and bool(keys or not at)
+    else:
+        below = [(bytes((nibble,)), child) for nibble, child in enumerate(node.children) if child]
+        found = [_check(child, at + nibble, get, checked) for nibble, child in below]
+        is_ours = _encode_inner(node) == content and bool(found)
+        is_ours = is_ours and held == Summary(sum(one.files for one in found), sum(one.size for one in found))
+    if not is_ours:
+        raise ManifestDamaged(f"node {digest.hex()} is none that we would write")
+    checked[digest, at] = held
+    return held
 
 
 def _plant(keyed: Sequence[_Keyed], depth: int, put: Put) -> _Tree:
@@ -307,3 +346,5 @@ def _read_varint(content: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return value, at
+        if shift > _LONGEST_VARINT:
+            raise ManifestDamaged("a number without end")

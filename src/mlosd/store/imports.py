@@ -105,6 +105,11 @@ class Imports:
         self._connection.execute("INSERT OR IGNORE INTO manifest_node VALUES (?,?)", (digest, content))
         return bool(self._connection.changes())
 
+    def node_content(self, digest: bytes) -> bytes:
+        """The content of a node that is there."""
+        [(content,)] = self._connection.execute("SELECT content FROM manifest_node WHERE digest = ?", (digest,))
+        return bytes(content)
+
     def runs_that_ran(self, uid: int, name: str, submitted_at: float, ended_at: float) -> list[int]:
         """The finished runs of this user with this name and exactly these times, oldest first."""
         rows = self._connection.execute(
