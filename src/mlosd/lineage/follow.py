@@ -5,6 +5,7 @@ Must not own: what a row is (ingest), what becomes of a model (`on_closed`).
 """
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -21,7 +22,7 @@ from mlosd.lineage.account import Account, Reading, Used
 from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.subject import Subject
 
-CHUNK = 1 << 20
+CHUNK = 128 << 10  # a thousand records: clients do not notice
 WRITE_DOWN_AFTER = 1.0
 
 
@@ -48,6 +49,7 @@ class _Followed:
     facts: asyncio.Task[str]
     reading: Reading = field(default_factory=Reading)
     fd: int | None = None
+    is_behind: bool = False
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -152,9 +154,22 @@ class Follower:
                 followed.fd = os.open(self._path(followed.subject.run), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             except OSError:
                 return
-        while chunk := os.read(followed.fd, CHUNK):
-            for record in followed.reading.feed(chunk):
-                self._tell(followed, record)
+        if not followed.is_behind:
+            # A job that opens files without end, or a long trace from before we were there: everybody has his turn.
+            self._read_in_turn(followed)
+
+    def _read_in_turn(self, followed: _Followed) -> None:
+        followed.is_behind = followed.fd is not None and self._read_on(followed)
+        if followed.is_behind:
+            asyncio.get_running_loop().call_soon(self._read_in_turn, followed)
+
+    def _read_on(self, followed: _Followed) -> bool:
+        """Read a piece of the trace; whether there may be more."""
+        assert followed.fd is not None
+        chunk = os.read(followed.fd, CHUNK)
+        for record in followed.reading.feed(chunk):
+            self._tell(followed, record)
+        return len(chunk) == CHUNK
 
     def _tell(self, followed: _Followed, record: Record) -> None:
         match record:
@@ -175,6 +190,8 @@ class Follower:
         subject, account = followed.subject, followed.reading.account
         try:
             self._read(followed)
+            while followed.is_behind:
+                await asyncio.sleep(0)
             await self._writes.settle(subject.run)
             if followed.fd is None:
                 account.reasons.append(self._why_not or "its keeper could not write a trace")
@@ -192,8 +209,10 @@ class Follower:
 
     async def _facts(self, subject: Subject) -> str:
         """What the run remembers from its start; written down, because the daemon may not be there at its end."""
-        with suppress(OSError, UnicodeDecodeError):
-            return self._facts_path(subject.run).read_text("ascii")
+        with suppress(OSError, ValueError):  # not written down, or the machine's end cut it short
+            written = self._facts_path(subject.run).read_text("ascii")
+            json.loads(written)
+            return written
         facts = await self._facts_at_start(subject)
         # Most jobs of a burst are over by then, and two operations on the disk would be most of what they cost.
         asyncio.get_running_loop().call_later(WRITE_DOWN_AFTER, self._write_down, subject.run, facts)
@@ -201,18 +220,26 @@ class Follower:
 
     def _write_down(self, run: int, facts: str) -> None:
         if run in self._followed:
-            with suppress(OSError):  # a full disk: known as long as we live
-                self._facts_path(run).write_text(facts, "ascii")
+            new = self._new_facts_path(run)
+            try:
+                new.write_text(facts, "ascii")
+                new.rename(self._facts_path(run))
+            except OSError:  # a full disk: known as long as we live
+                new.unlink(missing_ok=True)
 
     def _forget(self, run: int) -> None:
         self._path(run).unlink(missing_ok=True)
         self._facts_path(run).unlink(missing_ok=True)
+        self._new_facts_path(run).unlink(missing_ok=True)
 
     def _path(self, run: int) -> Path:
         return self._directory / f"{run}.trace"
 
     def _facts_path(self, run: int) -> Path:
         return self._directory / f"{run}.facts"
+
+    def _new_facts_path(self, run: int) -> Path:
+        return self._directory / f"{run}.facts.new"
 
 
 def _is_trace(name: str) -> bool:
