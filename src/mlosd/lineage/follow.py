@@ -159,8 +159,9 @@ class Follower:
             self._read_in_turn(followed)
 
     def _read_in_turn(self, followed: _Followed) -> None:
-        followed.is_behind = followed.fd is not None and self._read_on(followed)
-        if followed.is_behind:
+        followed.is_behind = False  # also when reading fails
+        if followed.fd is not None and self._read_on(followed):
+            followed.is_behind = True
             asyncio.get_running_loop().call_soon(self._read_in_turn, followed)
 
     def _read_on(self, followed: _Followed) -> bool:
