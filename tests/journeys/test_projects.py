@@ -112,6 +112,13 @@ def test_a_root_may_have_a_name_of_any_bytes_but_the_project_may_not(mlosd: Mlos
         mlosd.submit("true", project=root.name)
 
 
+def test_a_projects_name_fits_on_a_line(mlosd: Mlosd, project: Path) -> None:
+    for name in ("a\nb", "\x1b[31m", "x" * 201):
+        with pytest.raises(BadRequest, match="1 to 200 printable characters"):
+            mlosd.call("io.mlosd.Projects.Add", path=str(project), name=name)
+    assert mlosd.call("io.mlosd.Projects.Add", path=str(project), name="x" * 200)["project"]["name"] == "x" * 200
+
+
 def test_what_a_link_leads_to_is_not_told(mlosd: Mlosd, project: Path) -> None:
     mlosd.call("io.mlosd.Projects.Add", path=str(project))
     elsewhere = project.with_name("elsewhere")

@@ -19,6 +19,7 @@ from mlosd.projects.datasets import Datasets
 from mlosd.projects.following import Following
 from mlosd.projects.intent import Limits, plan_of
 from mlosd.projects.rescan import Rescan, compare
+from mlosd.projects.walk import Plan, subdirectories, walk
 from mlosd.store.db import Database
 from mlosd.store.manifests import Manifests
 from mlosd.store.projects import Found, Known, ProjectRow, Projects
@@ -126,3 +127,26 @@ def test_a_project_beyond_the_limit_of_watches_says_so_once_and_is_looked_at_bef
     said: list[events.Event] = []
     asyncio.run(follow(tmp_path, said))
     assert len([event for event in said if isinstance(event, events.Degraded)]) == 1
+
+
+def test_a_directory_that_opens_and_cannot_be_listed_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.csv").write_text("1")
+    bad, scandir = (tmp_path / "a").stat().st_ino, os.scandir
+
+    def of_a_bad_disk(fd: int) -> object:
+        if os.fstat(fd).st_ino == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), fd)
+        return scandir(fd)
+
+    monkeypatch.setattr(os, "scandir", of_a_bad_disk)
+    root = os.open(tmp_path, os.O_RDONLY)
+    plan = Plan(role=lambda path: None, is_dataset=lambda path: False, roll_up=10)
+    try:
+        assert [directory.path for directory in walk(root, plan)] == ["", "b"]
+        assert [path for path, _ in subdirectories(root, "", ours=frozenset())] == ["", "a", "b"]
+    finally:
+        os.close(root)

@@ -22,6 +22,7 @@ from mlosd.store.projects import ELSEWHERE, Found, ProjectRow, Projects, Resourc
 
 View = dict[str, Any]
 MayTouch = Callable[[int], bool]
+LONGEST_NAME = 200
 
 
 class ProjectService:
@@ -58,10 +59,7 @@ class ProjectService:
         finally:
             os.close(root)
         name = name or declared.name or path.name
-        if not _is_text(name):
-            raise BadRequest(f"a project's name is UTF-8, which {name!r} is not", hint="give it another with --name")
-        if name == ELSEWHERE:
-            raise BadRequest(f"{name!r} is no name for a project", hint="give it another with --name")
+        _refuse_name(name)
         project = ProjectRow(new_id(), name, os.fspath(path), status.st_uid, declared.environment, time.time())
         await self._projects.add(project, result.found)
         self._following.follow(project)
@@ -117,6 +115,17 @@ def _unmatched(datasets: Sequence[str], found: Sequence[Found]) -> list[str]:
     """What mlos.toml declares and nobody found."""
     directories = [file.path for file in found if file.format == DIRECTORY]
     return [f"mlos.toml: datasets: {glob} is no directory here" for glob in Paths(datasets).unmatched(directories)]
+
+
+def _refuse_name(name: str) -> None:
+    hint = "give it another with --name"
+    if not _is_text(name):
+        raise BadRequest(f"a project's name is UTF-8, which {name!r} is not", hint=hint)
+    if name == ELSEWHERE:
+        raise BadRequest(f"{name!r} is no name for a project", hint=hint)
+    # What cannot be printed on a line could not be imported again either.
+    if not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
+        raise BadRequest(f"a project's name is 1 to {LONGEST_NAME} printable characters", hint=hint)
 
 
 def _is_text(name: str) -> bool:

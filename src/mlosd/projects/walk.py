@@ -130,7 +130,10 @@ def walk(root: int, plan: Plan, top: str = "") -> Iterator[Directory]:
             status = os.fstat(fd)
             if (status.st_dev, status.st_ino) in plan.ours:
                 continue
-            directory, below = _list(root, fd, path, plan)
+            try:
+                directory, below = _list(root, fd, path, plan)
+            except OSError:
+                continue  # some open and do not let themselves be listed: /proc has them, and so have bad disks
             yield directory
         finally:
             os.close(fd)
@@ -154,8 +157,11 @@ def subdirectories(root: int, top: str, *, ours: frozenset[tuple[int, int]]) -> 
             if (status.st_dev, status.st_ino) in ours:
                 continue
             yield path, fd
-            with os.scandir(fd) as entries:
-                names = [e.name for e in entries if e.is_dir(follow_symlinks=False) and not is_skipped(e.name)]
+            try:
+                with os.scandir(fd) as entries:
+                    names = [e.name for e in entries if e.is_dir(follow_symlinks=False) and not is_skipped(e.name)]
+            except OSError:
+                continue
         finally:
             os.close(fd)
         waiting += [f"{path}/{name}" if path else name for name in sorted(names, reverse=True)]
