@@ -1,8 +1,11 @@
 """What an alias meant at any time, against the plainest model of it; and what may not be removed because of one."""
 
+import hashlib
+import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -13,7 +16,9 @@ from tests.fakes.registry import PROJECT, Shop, model
 from mlosd.core.errors import BadRequest, NotFound, Refused
 from mlosd.registry import aliases
 from mlosd.registry.service import Actor
-from mlosd.store.models import AliasRow
+from mlosd.store.models import STORED, AliasRow, Kept
+from mlosd.store.projects import ProjectRow, Projects
+from mlosd.store.versions import Seen
 
 NAMES = st.sampled_from(["production", "staging", "b"])
 MOVES = st.lists(
@@ -131,6 +136,42 @@ def test_nonsense_moves_nothing(shop: Shop, alias: str, number: int, error: type
     with pytest.raises(error):
         shop.alias("net", alias, number)
     assert shop.service.history("net", mine) == []
+
+
+def test_a_rollback_makes_no_alias_of_a_name_that_none_may_have(shop: Shop) -> None:
+    for name in ("../x", "a\nb", "", "9"):
+        with pytest.raises(BadRequest, match="an alias cannot be called"):
+            shop.roll_back("net", alias=name, number=1)
+    assert shop.service.history("net", mine) == []
+
+
+def test_an_alias_that_came_with_an_import_moves_under_the_name_that_it_has(shop: Shop) -> None:
+    id_ = shop.service.find("net", mine).id
+
+    async def imported() -> None:
+        await shop.models.move(id_, "Champion 1", 1, actor=0, reason="", at=1.0)
+
+    shop.run(imported())
+    shop.alias("net", "Champion 1", 2)
+    shop.alias("net", "Champion 1", None)
+    with pytest.raises(BadRequest):
+        shop.alias("net", "Champion 2", 2)
+
+
+def test_who_removes_bytes_does_not_learn_whether_another_user_has_them_too(shop: Shop) -> None:
+    kept = Kept(hashlib.sha256(model("one")).digest(), STORED, len(model("one")))
+    texts = {"project": "other", "path": "x", "role": "model", "role_by": "observed", "filesystem": "x"}
+    numbers = dict.fromkeys(("handle_type", "parent_type", "inode", "size", "mtime_ns", "ctime_ns"), 0)
+    seen: dict[str, Any] = texts | numbers | dict.fromkeys(("handle", "parent", "name"), b"x")
+
+    async def somebody_else_has_it_too() -> None:
+        projects = Projects(shop.database)
+        await projects.add(ProjectRow("other", "other", "/other", os.getuid() + 1, "dev", 0.0), [])
+        await shop.models.keep(Seen(**seen), kept, name="net", run=None, at=1.0)
+
+    shop.run(somebody_else_has_it_too())
+    assert shop.run(shop.service.remove("shop/net", 1, lambda uid: uid == os.getuid())) == len(model("one"))
+    assert shop.blobs.has(kept.digest)
 
 
 def test_a_version_that_an_alias_needs_cannot_be_removed(shop: Shop) -> None:

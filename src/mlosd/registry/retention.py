@@ -74,7 +74,10 @@ class Retention:
         await self._prune(model, self._beyond(model, self._models.versions(model)))
 
     async def remove(self, model: ModelRow, number: int) -> int:
-        """Remove the bytes of one version; how many. Raises Refused when an alias needs it, or it is the latest."""
+        """Remove the bytes of one version; how many its owner has less.
+
+        Raises Refused when an alias needs it, or it is the latest.
+        """
         versions = self._models.versions(model.id)
         if (alias := aliases.needed(self._models.log(model.id)).get(number)) is not None:
             raise Refused(
@@ -83,7 +86,11 @@ class Retention:
             )
         if versions and versions[0].number == number:
             raise Refused(f"version {number} is the latest of {model.name}", hint="the latest version is always kept")
-        return await self._prune(model.id, [version for version in versions if version.number == number])
+        going = [version for version in versions if version.number == number and version.stored]
+        sizes = {version.digest: self._blobs.size(version.digest) for version in going}
+        await self._prune(model.id, going)
+        # Others may have the same bytes, and they stay then: that is not for this user to know.
+        return sum(size for digest, size in sizes.items() if not self._models.is_stored(digest, owner=model.owner))
 
     def _beyond(self, model: str, versions: Sequence[ModelVersionRow]) -> list[ModelVersionRow]:
         return beyond(versions, aliases.needed(self._models.log(model)), keep=self._keep)

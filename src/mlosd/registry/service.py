@@ -110,8 +110,9 @@ class ModelService:
     async def alias(self, name: str, alias: str, number: int | None, may_touch: MayTouch, actor: Actor) -> View:
         """Let an alias mean another version from now on; None: nothing."""
         row = self.find(name, may_touch)
-        names.alias(alias)
-        if number is None and alias not in aliases.meaning(self._models.log(row.id)):
+        log = self._models.log(row.id)
+        _refuse_new(alias, log)
+        if number is None and alias not in aliases.meaning(log):
             raise NotFound(f"{row.name} has no alias {alias}", hint=f"mlosctl model show {row.name}")
         if number is not None:
             self._one(row, number)
@@ -124,6 +125,8 @@ class ModelService:
     ) -> tuple[View, Path]:
         """Put an earlier version back in its place, and the alias with it. Goes on when the caller hangs up."""
         row = self.find(name, may_touch)
+        if alias is not None:
+            _refuse_new(alias, self._models.log(row.id))
         return await self._unstoppable(self._roll_back(row, alias, number, actor))
 
     def surplus(self) -> View:
@@ -234,6 +237,12 @@ def _alias_of(live: Live, versions: Sequence[ModelVersionRow], log: Sequence[Ali
     if len(found) > 1:
         raise BadRequest(f"{' and '.join(found)} both mean what is in place now", hint="say which goes back: --alias")
     return found[0] if found else None
+
+
+def _refuse_new(alias: str, log: Sequence[AliasRow]) -> None:
+    """Raise BadRequest for what no alias may be called. One that came with an import is called as it was there."""
+    if all(row.alias != alias for row in log):
+        names.alias(alias)
 
 
 def _means(number: int | None) -> str:

@@ -210,10 +210,13 @@ class Models:
         )
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def is_stored(self, digest: bytes) -> bool:
-        """Whether some version says that these bytes are stored."""
-        sql = "SELECT 1 FROM model_version WHERE digest = ? AND stored > 0 LIMIT 1"
-        return bool(self._database.read(sql, (digest,)))
+    def is_stored(self, digest: bytes, *, owner: int | None = None) -> bool:
+        """Whether some version says that these bytes are stored. `owner`: a version of theirs."""
+        sql = (
+            "SELECT 1 FROM model_version v WHERE v.digest = ?1 AND v.stored > 0 AND (?2 IS NULL OR EXISTS"
+            " (SELECT 1 FROM model m JOIN project p ON p.id = m.project WHERE m.id = v.model AND p.owner = ?2)) LIMIT 1"
+        )
+        return bool(self._database.read(sql, (digest, owner)))
 
     def _select(self, rest: str, *bindings: Any) -> list[ModelRow]:
         rows = self._database.read(
