@@ -53,7 +53,7 @@ def parts(directory: Path) -> tuple[Database, Models, Blobs, Keeping]:
     database = Database(directory / "lib" / "mlosd.db")
     models, blobs = Models(database), Blobs(directory / "lib" / "models")
     blobs.open()
-    return database, models, blobs, Keeping(models=models, blobs=blobs, reader=Reader(), reserve=0)
+    return database, models, blobs, Keeping(models=models, blobs=blobs, reader=Reader(), reserve=0, largest=1 << 40)
 
 
 async def work(directory: Path, seed: int) -> None:

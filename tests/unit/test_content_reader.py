@@ -16,7 +16,7 @@ from tests.fakes import model_files
 
 from mlosd.content import messages
 from mlosd.content.identity import Content, ContentChanged, ContentUnreadable, Identity, NoSpace
-from mlosd.content.reader import Reader
+from mlosd.content.reader import LONG, Reader, _batches
 from mlosd.content.sandbox import Layer
 
 STARTED: dict[int, int] = {}
@@ -209,6 +209,41 @@ def test_the_other_lanes_do_not_wait_behind_a_long_file(tmp_path: Path) -> None:
             assert (await reader.read(fd, name=b"f")).size == len(MODEL)  # the lane is free again
 
     reading(work)
+
+
+def test_nobody_waits_behind_a_file_that_was_made_to_be_read_for_hours(tmp_path: Path) -> None:
+    small = tmp_path / "small.txt"
+    small.write_bytes(b"text")
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(LONG << 6)
+
+    async def work(reader: Reader) -> None:
+        with opened(tmp_path / "sparse") as long, opened(small) as short:
+            hours = asyncio.create_task(reader.read_many([(short, b"before"), (long, b"long"), (short, b"after")]))
+            await asyncio.sleep(0.3)
+            async with asyncio.timeout(10):
+                assert (await reader.read(short, name=b"small.txt")).size == 4
+            assert not hours.done()
+            hours.cancel()
+            await asyncio.gather(hours, return_exceptions=True)
+
+    reading(work)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ([], []),
+        ([1, 2, 3], [(0, 3)]),
+        ([1, LONG + 1, 1], [(0, 1), (1, 2), (2, 3)]),
+        ([LONG // 2, LONG // 2, 1], [(0, 2), (2, 3)]),
+        ([0] * 201, [(0, 200), (200, 201)]),
+    ],
+)
+def test_what_is_asked_for_at_once_is_bounded_by_files_and_by_bytes(
+    sizes: list[int], batches: list[tuple[int, int]]
+) -> None:
+    assert list(_batches(sizes)) == batches
 
 
 def test_a_file_that_grows_or_shrinks_meanwhile_has_no_digest(tmp_path: Path) -> None:

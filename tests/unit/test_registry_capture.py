@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.registry import Shop, model
 
 from mlosd.kernel.file_handle import FileHandle
+from mlosd.registry.keep import TOO_LARGE
 from mlosd.registry.retention import beyond
 from mlosd.store.models import ModelVersionRow
 
@@ -135,6 +136,19 @@ def test_without_room_the_version_says_so_and_the_next_one_is_kept(shop: Shop) -
     row = shop.models.versions(shop.models.all()[0].id)[-1]
     assert (row.captured, row.stored) == ("not captured (no space)", 0)
     assert shop.numbers("net") == [(1, b""), (2, model("two"))]
+
+
+def test_a_model_larger_than_what_is_read_at_all_is_said_not_to_be_kept(shop: Shop) -> None:
+    async def job() -> None:
+        path = shop.write("net.pt", model("one"))
+        os.truncate(path, (1 << 40) + 1)  # sparse: it takes no room, and hours to read
+        shop.closed("net.pt")
+        await shop.capture.settle(1)
+
+    shop.reader.identify = shop.reader.claim_model  # type: ignore[method-assign]
+    shop.run(job())
+    assert shop.said() == [f"model {shop.root}/net.pt: not kept: the file could not be read: {TOO_LARGE}"]
+    assert shop.reader.read_files == 0
 
 
 def test_two_models_with_the_same_content_share_their_bytes(shop: Shop) -> None:

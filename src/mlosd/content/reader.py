@@ -4,29 +4,34 @@ The daemon itself never reads a byte of what users wrote, and never waits: a fil
 exhaust its reader, a disk that is slow all cost one worker, and raise ContentUnreadable.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 
 from mlosd.content import messages
 from mlosd.content.identity import Content, ContentUnreadable, Identity
 from mlosd.content.lane import Lane
 from mlosd.content.messages import Answer
 from mlosd.content.sandbox import Layer, Pace
+from mlosd.core.own_thread import in_own_thread
 
 _IDLE_SECONDS = 5.0
 _STALL_SECONDS = 60.0
 
+LONG = 1 << 30
+"""Bytes that take seconds to read: anybody can make longer files in an instant, sparse ones, to hold up others."""
+
 
 class Reader:
-    """Three lanes: no question of one kind waits behind those of another.
+    """Four lanes: no question of one kind waits behind those of another, and no file behind a long one.
 
     Descriptors stay the caller's: they are used until the call returns or is cancelled.
     """
 
     def __init__(self, *, idle_seconds: float = _IDLE_SECONDS, stall_seconds: float = _STALL_SECONDS) -> None:
         """`stall_seconds`: a worker that shows no progress for so long is ended."""
-        self._prompt, self._capture, self._bulk = (
+        self._prompt, self._capture, self._bulk, self._long = (
             Lane(pace, idle_seconds=idle_seconds, stall_seconds=stall_seconds)
-            for pace in (Pace.PROMPT, Pace.CAPTURE, Pace.BULK)
+            for pace in (Pace.PROMPT, Pace.CAPTURE, Pace.BULK, Pace.BULK)
         )
 
     @property
@@ -43,15 +48,18 @@ class Reader:
 
     async def read(self, fd: int, *, name: bytes) -> Content:
         """What the file is, and its digest. Raises ContentUnreadable, also where it changed meanwhile."""
-        [answer] = await self._bulk.ask("read", [((fd,), name)])
-        return _content(answer)
+        [answer] = await self.read_many([(fd, name)])
+        if isinstance(answer, Content):
+            return answer
+        raise answer
 
     async def read_many(self, files: Sequence[tuple[int, bytes]]) -> list[Content | ContentUnreadable]:
         """As `read`, for many files (descriptor, name), with one answer for each."""
         answers: list[Content | ContentUnreadable] = []
-        for start in range(0, len(files), messages.MOST_FILES):
-            batch = files[start : start + messages.MOST_FILES]
-            for answer in await self._bulk.ask("read", [((fd,), name) for fd, name in batch]):
+        sizes = await in_own_thread(lambda: [os.fstat(fd).st_size for fd, _ in files])
+        for start, end in _batches(sizes):
+            lane = self._long if sizes[start] > LONG else self._bulk
+            for answer in await lane.ask("read", [((fd,), name) for fd, name in files[start:end]]):
                 answers.append(answer if isinstance(answer, Content) else _refusal(answer))
         return answers
 
@@ -66,8 +74,20 @@ class Reader:
 
     async def close(self) -> None:
         """End the workers; questions that wait are answered with ContentUnreadable."""
-        for lane in (self._prompt, self._capture, self._bulk):
+        for lane in (self._prompt, self._capture, self._bulk, self._long):
             await lane.close()
+
+
+def _batches(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """What is asked for at once: not so much that others would wait long for their turn, and each long file alone."""
+    start, total = 0, 0
+    for number, size in enumerate(sizes):
+        total += size
+        if number > start and (total > LONG or number - start == messages.MOST_FILES):
+            yield start, number
+            start, total = number, size
+    if start < len(sizes):
+        yield start, len(sizes)
 
 
 def _content(answer: Answer) -> Content:

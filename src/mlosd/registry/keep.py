@@ -21,6 +21,7 @@ from mlosd.store.models import STORED, Added, Kept, Models
 from mlosd.store.versions import Seen
 
 NO_SPACE = "not captured (no space)"
+TOO_LARGE = "it is larger than [lineage] largest_digest_gib allows to read"
 
 
 class Reads(Protocol):
@@ -76,13 +77,17 @@ class Taken:
 
 
 class Keeping:
-    """Takes files into the store. `reserve`: bytes of its disk that are left to others."""
+    """Takes files into the store. `reserve`: bytes of its disk that are left to others.
 
-    def __init__(self, *, models: Models, blobs: Blobs, reader: Reads, reserve: int) -> None:
+    `largest`: of more bytes than that a file is not read: a sparse one may be as large as it likes.
+    """
+
+    def __init__(self, *, models: Models, blobs: Blobs, reader: Reads, reserve: int, largest: int) -> None:
         self._models = models
         self._blobs = blobs
         self._reader = reader
         self._reserve = reserve
+        self._largest = largest
 
     async def keep(self, fd: int, where: Where, *, run: int | None, name: str | None = None) -> Added:
         """Keep an open file as the newest version of its model, called `name` if it is new.
@@ -129,6 +134,8 @@ class Keeping:
             return await self.note(taken, where, run=run)
 
     async def _fill(self, fd: int, before: State, name: bytes) -> tuple[Incoming | None, Content]:
+        if before.size > self._largest:
+            raise ContentUnreadable(TOO_LARGE)
         incoming = None
         try:
             incoming = self._blobs.incoming()

@@ -34,7 +34,13 @@ def model_registry(ground: Ground, inputs_of: InputsOf) -> ModelRegistry:
     directory, settings = ground.where.models, ground.settings.models
     projects, reader, emit = ground.projects, ground.reader, ground.emit
     models, blobs = Models(ground.database), Blobs(directory)
-    keeping = Keeping(models=models, blobs=blobs, reader=reader, reserve=settings.reserve_mib << 20)
+    keeping = Keeping(
+        models=models,
+        blobs=blobs,
+        reader=reader,
+        reserve=settings.reserve_mib << 20,
+        largest=ground.settings.lineage.largest_digest_gib << 30,
+    )
     retention = Retention(models=models, blobs=blobs, keep=settings.keep_versions)
     capture = Capture(
         keeping=keeping,
