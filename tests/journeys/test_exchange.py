@@ -1,5 +1,6 @@
 """Everything in and out through the real daemon and the real command line."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -11,8 +12,10 @@ from tests.fakes.exchange import dvc_project, mlflow_db, mlruns, of_kind, record
 from tests.fakes.tree import materialize
 
 import mlosd.snapshot
-from mlosd.cli import main
+from mlosd.cli import import_, main
 from mlosd.core.errors import BadRequest, MlosError, NotFound
+from mlosd.exchange import sealed as sealed_records
+from mlosd.exchange import telling
 
 
 @pytest.fixture
@@ -139,6 +142,18 @@ def test_what_is_refused_changes_nothing(mlosd: Mlosd, tmp_path: Path, capsys: p
     assert mlosctl(mlosd, "import", "mlosd", str(tmp_path / "nothing")) == os.EX_NOINPUT
     assert mlosctl(mlosd, "import", "mlflow", str(mlflow_db(tmp_path)), "--project", "nope") == os.EX_NOINPUT
     assert "there is no project 'nope' of yours" in capsys.readouterr().err
+
+
+def test_records_that_never_end_are_refused_before_they_fill_the_memory(
+    mlosd: Mlosd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert import_.LARGEST == sealed_records.LARGEST
+    monkeypatch.setattr(import_, "LARGEST", 2 << 20)
+    assert mlosctl(mlosd, "import", "mlosd", "/dev/zero") == os.EX_USAGE
+    assert "cannot be taken at once" in capsys.readouterr().err
+    monkeypatch.setattr(telling, "LARGEST", 100)
+    with pytest.raises(BadRequest, match="more than"):
+        telling.Telling(io.BytesIO(), source="mlflow", store="x" * 100)
 
 
 def test_an_export_that_fails_leaves_no_file(mlosd: Mlosd, tmp_path: Path) -> None:

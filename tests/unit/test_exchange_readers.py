@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.exchange import dvc_project, left, mlflow_db, mlruns, of_kind, told
+from tests.fakes.tree import materialize
 
 from mlosd.core.errors import BadRequest
 from mlosd.exchange import dvc, read, yaml_text
@@ -187,6 +188,14 @@ def test_a_cache_of_dvc_that_is_damaged_or_gone_is_said(tmp_path: Path) -> None:
     assert left(found)["files whose content is neither in the workspace nor in the cache"] >= 1
     by_path = {os.path.relpath(v["resource"], root): v for v in of_kind(found, "version")}
     assert "digest" not in by_path["metrics.json"]
+
+
+def test_a_size_that_cannot_be_one_is_not_believed(tmp_path: Path) -> None:
+    root = materialize(tmp_path / "dvc", {".dvc/config": "", "dvc.yaml": "stages: {a: {cmd: x}}\n"})
+    outs = ", ".join(f"{{path: {name}, md5: {name * 32}, size: {size}}}" for name, size in (("a", -5), ("b", 10**30)))
+    (root / "dvc.lock").write_text(f"schema: '2.0'\nstages: {{a: {{cmd: x, outs: [{outs}]}}}}\n")
+    found = told("dvc", lambda telling: dvc.tell(root, telling))
+    assert [version["size"] for version in of_kind(found, "version")] == [0, 0]
 
 
 def test_a_directory_that_is_no_dvc_project_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import fcntl
 import json as codec
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,9 +15,12 @@ from mlosd.cli import asking, printing, program, progress, say
 from mlosd.cli.quantity import show_size
 from mlosd.cli.reach import Address
 from mlosd.cli.table import Column
-from mlosd.core.errors import NotFound, Refused
+from mlosd.core.errors import BadRequest, NotFound, Refused
 
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+LARGEST = 4 << 30
+"""More the daemon would refuse (exchange/sealed.py), and until then it would all be in memory."""
+PIECE = 1 << 20
 SOURCES = {"mlflow": "MLflow", "dvc": "DVC", "mlosd": "the export"}
 
 into = click.option("--project", metavar="P", help="Put everything into this project.", shell_complete=asking.projects)
@@ -112,13 +114,25 @@ def _read(source: str, path: str, records: IO[bytes]) -> None:
 
 def _copy(file: str, records: IO[bytes]) -> None:
     if file == "-":
-        shutil.copyfileobj(sys.stdin.buffer, records)
+        _pour(sys.stdin.buffer, records)
         return
     try:
         with Path(file).open("rb") as source:
-            shutil.copyfileobj(source, records)
+            _pour(source, records)
     except FileNotFoundError as e:
         raise NotFound(f"there is no {file}", hint="mlosctl export -o FILE writes one") from e
+
+
+def _pour(source: IO[bytes], records: IO[bytes]) -> None:
+    size = 0
+    while piece := source.read(PIECE):
+        size += len(piece)
+        if size > LARGEST:
+            raise BadRequest(
+                f"more than {LARGEST >> 30} GiB of records cannot be taken at once",
+                hint="export with --project, one after the other",
+            )
+        records.write(piece)
 
 
 def _project_of(address: Address, directory: str) -> str:

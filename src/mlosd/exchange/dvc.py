@@ -227,10 +227,12 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _int(text: Any) -> int | None:
+    """A size; what cannot be one is as good as none."""
     try:
-        return int(text)
+        size = int(text)
     except (TypeError, ValueError):
         return None
+    return size if 0 <= size < 1 << 63 else None
 
 
 def _short(text: str) -> str:

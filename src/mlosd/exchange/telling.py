@@ -11,7 +11,9 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 import mlosd
+from mlosd.core.errors import BadRequest
 from mlosd.exchange import records
+from mlosd.exchange.sealed import LARGEST
 
 # What the importer refuses in a string: NUL, and half of a surrogate pair that does not stand for a byte.
 _UNSOUND = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
@@ -24,7 +26,7 @@ class Telling:
 
     def __init__(self, file: IO[bytes], *, source: str, store: str) -> None:
         self._file = file
-        self._count = 0
+        self._count = self._size = 0
         self._left: Counter[str] = Counter()
         made_at, by = time.time(), f"mlosd {mlosd.__version__}"
         self.tell("mlosd", version=records.VERSION, source=source, made_at=made_at, by=by, store=store)
@@ -35,6 +37,9 @@ class Telling:
         line = json.dumps(record, separators=(",", ":"), allow_nan=False)
         if _SUSPICIOUS.search(line):
             line = json.dumps(sound(record), separators=(",", ":"), allow_nan=False)
+        self._size += len(line) + 1
+        if self._size > LARGEST:
+            raise BadRequest(f"it comes to more than the {LARGEST >> 30} GiB of records that can be taken at once")
         self._file.write(line.encode("ascii") + b"\n")
         self._count += 1
 

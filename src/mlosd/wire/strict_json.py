@@ -29,8 +29,10 @@ def loads(data: bytes, *, largest: int = LARGEST) -> Parsed:
         value = _decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise BadMessage(f"the message is not UTF-8 at byte {error.start}") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise BadMessage(f"the message is not JSON: {error}") from error
+    except ValueError as error:  # more digits than Python reads
+        raise BadMessage("a number of the message is too large") from error
     if not isinstance(value, dict):
         raise BadMessage("the message is not a JSON object")
     if _SUSPICIOUS.search(data):
