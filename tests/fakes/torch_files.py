@@ -100,7 +100,8 @@ class _Pickler(pickle.Pickler):
         if isinstance(obj, T):
             storage = Storage(obj.storage, str(len(self.storages)), obj.numbers)
             self.storages.append(storage)
-            arguments: tuple[Any, ...] = (storage, 0, obj.shape, (1,) * len(obj.shape), False, collections.OrderedDict())
+            strides, hooks = (1,) * len(obj.shape), collections.OrderedDict[Any, Any]()
+            arguments: tuple[Any, ...] = (storage, 0, obj.shape, strides, False, hooks)
             rebuild = self.made.function("torch._utils._rebuild_tensor_v2")
             if not obj.parameter:
                 return rebuild, arguments

@@ -9,12 +9,25 @@ from pathlib import Path
 import pytest
 
 STORY = Path(__file__).resolve().parent.parent.parent / "demo" / "story.py"
+PREPARE = """\
+import pathlib
+pathlib.Path("data").mkdir(exist_ok=True)
+rows = [f"{number},{airport},7\\n" for number in range(40) for airport in ("EWR", "JFK")]
+pathlib.Path("data/flights.csv").write_text("day,origin,delay\\n" + "".join(rows))
+print("prepared")
+"""
+# What it writes is a model by its content: a safetensors file.
 TRAIN = """\
-import pathlib, sys, time
+import json, pathlib, struct, sys, time
+lines = pathlib.Path("data/flights.csv").read_text().splitlines()
 for step in range(5 if len(sys.argv) > 1 else 60):
     print(f"step {step}", flush=True)
     time.sleep(0.05)
+header = {"layer.weight": {"dtype": "F64", "shape": [2], "data_offsets": [0, 16]}}
+text = json.dumps(header).encode().ljust(96)
 pathlib.Path("models").mkdir(exist_ok=True)
+weights = struct.pack("<dd", len(lines), step)
+pathlib.Path("models/flights.joblib").write_bytes(struct.pack("<Q", len(text)) + text + weights)
 """
 
 
@@ -22,7 +35,7 @@ pathlib.Path("models").mkdir(exist_ok=True)
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
-    (folder / "prepare.py").write_text("print('prepared')\n")
+    (folder / "prepare.py").write_text(PREPARE)
     (folder / "train.py").write_text(TRAIN)
     (folder / "mlos.toml").write_text('name = "flights"\n')
     return folder

@@ -12,13 +12,15 @@ from mlosd.core.errors import Unreachable
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_a_running_job_keeps_its_pid_and_its_end_is_recorded_afterwards(mlosd: Mlosd, how: str) -> None:
-    id_ = mlosd.submit("sh", "-c", "echo before; sleep 2; echo after; exit 7")
+def test_a_running_job_keeps_its_pid_and_its_end_is_recorded_afterwards(mlosd: Mlosd, how: str, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    id_ = mlosd.submit("sh", "-c", f"echo before; until test -e {go}; do sleep 0.1; done; echo after; exit 7")
     before = mlosd.wait(id_, "RUNNING")
     getattr(mlosd, how)()
     mlosd.start()
     again = mlosd.show(id_)
     assert (again["state"], again["pid"]) == ("RUNNING", before["pid"])
+    go.touch()
     job = mlosd.wait(id_)
     assert (job["result"], job["exit_code"]) == ("failed", 7)
     assert job["usage"]["cpu_us"] > 0

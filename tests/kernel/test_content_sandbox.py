@@ -137,7 +137,8 @@ def test_the_worker_is_nobody_with_nothing(tmp_path: Path) -> None:
         fd = os.open(tmp_path / "f", os.O_RDONLY)
         await reader.read(fd, name=b"f")
         os.close(fd)
-        [pid] = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        [pid] = [child for child in children if b"mlosd.content.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
         fds = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
