@@ -1,5 +1,9 @@
 """What a trace comes to."""
 
+from dataclasses import replace
+
+import pytest
+
 from mlosd.kernel import trace
 from mlosd.kernel.trace import Again, Begin, Closed, End, Exited, File, Partial, Process, Record, Renamed
 from mlosd.lineage.account import EXEC, READ, WRITE, Reading, State, account
@@ -37,6 +41,23 @@ def test_an_old_file_that_was_changed_in_place_is_input_and_output() -> None:
 
 def test_an_old_file_that_was_emptied_and_written_is_output_only() -> None:
     assert not account(a_trace(a_file(size=0), Closed(0, 8, 42, 20, NEW, NEW))).files[0].is_input
+
+
+@pytest.mark.parametrize(
+    ("mtime", "ctime", "left", "is_input"),
+    [
+        (BEGUN + 10**18, OLD, State(20, NEW, NEW), True),  # from the future, and not touched: read, then written
+        (NEW, NEW, State(20, NEW + 1, NEW + 1), False),  # written before anybody looked
+        (OLD, NEW, State(20, NEW + 1, NEW + 1), True),  # renamed before anybody looked
+        (OLD, NEW, State(10, OLD, NEW), False),  # cp -p onto it
+    ],
+)
+def test_times_that_were_set_by_hand_do_not_make_an_output_an_input(
+    mtime: int, ctime: int, left: State, is_input: bool
+) -> None:
+    first = replace(a_file(), mtime_ns=mtime, ctime_ns=ctime)
+    used = account(a_trace(first, Closed(0, 8, 42, left.size, left.mtime_ns, left.ctime_ns))).files[0]
+    assert used.is_input == is_input
 
 
 def test_the_last_of_many_saves_counts() -> None:

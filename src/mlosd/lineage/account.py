@@ -25,14 +25,14 @@ class State:
 class Used:
     """A file that the job used. `before`: as it was at first sight; `after`: as the job left it, if it wrote it.
 
-    `is_old`: what was there at first sight had been written before the job began.
+    `began_ns`: when the job did, by the clock of its files.
     """
 
     first: File
     path: bytes | None
     modes: int
     before: State
-    is_old: bool
+    began_ns: int
     after: State | None = None
 
     @property
@@ -41,7 +41,12 @@ class Used:
         if self.modes & EXEC or self.after is None:
             return True
         # Opened for writing, an old file is emptied before the kernel tells of the open: nothing of it was read.
-        return self.before.size > 0 and self.is_old
+        if self.before.size <= 0 or self.first.btime_ns >= self.began_ns:
+            return False
+        if self.before.ctime_ns < self.began_ns:
+            return True
+        # Renamed, say, before anybody looked; or written and then given an old time, as by `cp -p`, and left like that.
+        return self.before.mtime_ns < self.began_ns and self.before != self.after
 
 
 @dataclass(slots=True)
@@ -82,8 +87,8 @@ class Account:
                 self.covered[filesystem] = record
             case File():
                 before = State(record.size, record.mtime_ns, record.ctime_ns)
-                is_old = max(record.btime_ns, record.mtime_ns) < self._begun_ns - TICK_NS
-                self.files[record.number] = Used(record, record.path, _bits(record.modes), before, is_old)
+                began = self._begun_ns - TICK_NS
+                self.files[record.number] = Used(record, record.path, _bits(record.modes), before, began)
             case Again(number, _, modes) if used := self.files.get(number):
                 used.modes |= _bits(modes)
             case Closed(number, _, _, size, mtime_ns, ctime_ns) if used := self.files.get(number):
