@@ -121,3 +121,21 @@ def test_a_link_of_another_user_to_a_directory_of_ours_is_refused(tmp_path: Path
     refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert refused.returncode == 69
     assert list((tmp_path / "etc").iterdir()) == []
+
+
+def test_a_project_tells_only_what_its_owner_could_see(mlosd: Mlosd) -> None:
+    top = mlosd.root.parent / "top"
+    root = top / "project"
+    (root / "data").mkdir(parents=True)
+    (root / "data" / "a.csv").write_text("1\n")
+    for path in (root, root / "data", root / "data" / "a.csv"):
+        os.chown(path, ANN, ANN)
+
+    def present() -> set[bool]:
+        resources = call(mlosd, ANN, "io.mlosd.Projects.Show", project="project")["resources"]
+        return {resource["present"] for resource in resources}
+
+    call(mlosd, ANN, "io.mlosd.Projects.Add", path=str(root))
+    assert present() == {True}
+    top.chmod(0o700)  # root's: Ann can look no further
+    assert present() == {False}

@@ -73,8 +73,8 @@ class ProjectService:
     async def show(self, name_or_id: str, may_touch: MayTouch) -> tuple[View, list[View]]:
         """A project and its resources."""
         project = self.find(name_or_id, may_touch)
-        root, rows = Path(project.root), self._projects.resources(project.id)
-        return self._view(project), await in_own_thread(lambda: [_resource(root, row) for row in rows])
+        rows = self._projects.resources(project.id)
+        return self._view(project), await in_own_thread(lambda: _resources(project, rows))
 
     async def remove(self, name_or_id: str, may_touch: MayTouch) -> None:
         """Forget a project; its files stay."""
@@ -130,6 +130,12 @@ def _refuse_name(name: str) -> None:
 
 def _is_text(name: str) -> bool:
     return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _resources(project: ProjectRow, rows: Sequence[ResourceRow]) -> list[View]:
+    """What there is now, as its owner sees it: the root may be another's by now."""
+    with Rights.of(project.owner).taken():
+        return [_resource(Path(project.root), row) for row in rows]
 
 
 def _resource(root: Path, row: ResourceRow) -> View:
