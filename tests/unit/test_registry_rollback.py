@@ -137,6 +137,23 @@ def test_a_write_between_the_look_and_the_exchange_is_not_lost(shop: Shop, monke
     assert leftovers(shop) == []
 
 
+def test_a_stranger_under_the_fresh_name_does_not_cost_the_live_file(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swap = Place.swap
+
+    def after_a_stranger_came(self: Place, fresh: str) -> None:
+        (shop.root / fresh).unlink()
+        (shop.root / fresh).symlink_to("/etc/hostname")
+        swap(self, fresh)
+
+    monkeypatch.setattr(Place, "swap", after_a_stranger_came)
+    with pytest.raises(Refused, match="replaced meanwhile"):
+        shop.roll_back("net", number=1)
+    [beside] = leftovers(shop)
+    assert (shop.root / beside).read_bytes() == model("three")
+
+
 def test_a_place_behind_a_link_is_refused(shop: Shop) -> None:
     elsewhere = shop.root.with_name("elsewhere")
     shop.root.rename(elsewhere)

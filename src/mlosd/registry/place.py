@@ -97,7 +97,8 @@ class Place:
                 self._rename(fresh, self.name, 0)
             elif replaced is None:
                 os.unlink(self.name, dir_fd=self.directory)
-        if self.inode(fresh) in {inode, replaced} - {None}:
+        # What was live goes only when something of ours is in its place.
+        if self.inode(fresh) in ({inode, replaced} if is_done else {inode}) - {None}:
             os.unlink(fresh, dir_fd=self.directory)
         os.fsync(self.directory)
 

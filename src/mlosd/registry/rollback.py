@@ -141,7 +141,7 @@ class Rollback:
             try:
                 content = await self._fill(fd, live, target)
                 await in_own_thread(lambda: there.swap(fresh))
-                await in_own_thread(lambda: _refuse_changed(live, fresh))
+                await in_own_thread(lambda: _refuse_changed(live, fresh, inode))
                 where, now = await in_own_thread(lambda: _found(model, there, fd))
                 await self._models.put_back(
                     keep.seen(where, now, content),
@@ -241,8 +241,10 @@ def _found(model: ModelRow, there: Place, fd: int) -> tuple[keep.Where, State]:
     return keep.locate(fd, there.directory, project=model.project, path=path, role_by="observed"), keep.state(fd)
 
 
-def _refuse_changed(live: Live, fresh: str) -> None:
-    """Whether what was replaced is what was stored: a write may have come in between."""
+def _refuse_changed(live: Live, fresh: str, inode: int) -> None:
+    """Whether our file is in place, and what it replaced is what was stored: somebody may have come in between."""
+    if live.place.inode(live.place.name) != inode:
+        raise Refused(f"{path_of(live.model)} was replaced meanwhile", hint="what was there is stored as a version")
     if live.fd is None or live.state is None:
         return
     changed = not live.state.is_content_of(keep.state(live.fd)) or live.place.inode(fresh) != live.state.inode
