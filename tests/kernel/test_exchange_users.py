@@ -67,15 +67,16 @@ def test_a_snapshot_is_its_owners_alone(mlosd: Mlosd) -> None:
     made = mlosctl(mlosd, ANN, "export", "--snapshot")
     assert made.returncode == 0, made.stderr
     path = Path(made.stdout.strip())
-    assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (ANN, 0o500)
+    assert path.stat().st_uid == 0
     look = f"import mlosd.snapshot as s; print(list(s.open({str(path)!r}).projects()))"
     assert somebody.run_python(ANN, look).stdout.strip() == "['ann']"
     assert "NotPermitted" in somebody.run_python(BOB, look).stderr
-    # Its owner may do with it what they like: the next one takes its place all the same.
-    somebody.run_python(ANN, f"import os; os.chmod({str(path)!r}, 0o700); open({str(path)!r} + '/x', 'w').close()")
+    # It is no room of their own in the memory of the machine.
+    for act in ("os.chmod(path, 0o700)", "open(path + '/x', 'w')", "os.truncate(path + '/run.arrow', 1 << 30)"):
+        assert "PermissionError" in somebody.run_python(ANN, f"import os; path = {str(path)!r}; {act}").stderr
     mlosctl(mlosd, ANN, "run", "true")
     assert mlosctl(mlosd, ANN, "export", "--snapshot").returncode == 0
-    assert not (path / "x").exists()
+    assert "true" in somebody.run_python(ANN, f"print(open({str(path / 'run.arrow')!r}, 'rb').read())").stdout
 
 
 def test_what_a_user_imports_is_theirs_and_makes_root_look_nowhere(mlosd: Mlosd) -> None:

