@@ -15,7 +15,7 @@ from mlosd.kernel.file_handle import FileHandle
 from mlosd.kernel.trace import Again, Begin, Closed, Covered, End, File, Partial, Process, Record, Renamed
 from mlosd.lineage.account import account
 from mlosd.lineage.filesystems import Filesystems
-from mlosd.lineage.ingest import Ingest
+from mlosd.lineage.ingest import AT_ONCE, Ingest
 from mlosd.lineage.places import Root
 from mlosd.lineage.subject import Subject
 from mlosd.store.db import Database
@@ -141,6 +141,39 @@ def test_nothing_is_digested_twice(world: World) -> None:
     world.run(2, world.file(0, data))
     assert world.hashed == [b"a.csv"]
     assert world.database.read("SELECT count(DISTINCT version) FROM edge") == [(1,)]
+
+
+def test_a_run_of_very_many_files_is_written_in_pieces_that_others_can_write_between(world: World) -> None:
+    data = world.write("a.csv", b"1")
+    files = [replace(world.file(n, data), handle=b"h%d" % n, path=b"/gone/%d" % n, size=-1) for n in range(3 * AT_ONCE)]
+    world.handles |= {-n: b"h%d" % n for n in range(3 * AT_ONCE)}
+    seen: list[int] = []
+
+    async def somebody() -> None:
+        while not world.edges(1):
+            await asyncio.sleep(0)
+        while not seen or seen[-1] < len(files):
+            await world.database.write(lambda connection: None)
+            seen.append(len(world.edges(1)))
+
+    other = world.loop.create_task(somebody())
+    world.run(1, *files)
+    world.loop.run_until_complete(asyncio.wait_for(other, 10))
+    assert seen[0] < len(files)
+    assert len(set(seen)) > 1
+
+
+def test_a_run_whose_recording_was_cut_short_is_recorded_again_as_if_for_the_first_time(world: World) -> None:
+    old, data = world.write("old.csv", b"0"), world.write("a.csv", b"1")
+    world.run(1, world.file(0, old), world.file(1, data))
+
+    async def cut_short() -> None:
+        await world.database.write(lambda connection: connection.execute("DELETE FROM lineage"))
+
+    world.loop.run_until_complete(cut_short())
+    world.run(1, world.file(0, data))
+    assert [path for path, *_ in world.edges(1)] == ["a.csv"]
+    assert world.database.read("SELECT run, state FROM lineage") == [(1, "complete")]
 
 
 def test_a_file_changed_in_place_has_one_version_that_was_read_and_one_that_was_written(world: World) -> None:

@@ -8,7 +8,8 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import apsw
 
@@ -28,6 +29,10 @@ from mlosd.store.lineage import Edge, ProcessRow
 from mlosd.store.versions import Digested, Seen, Versions, see
 
 BATCH = 100
+AT_ONCE = 500
+"""Rows of one transaction: the start of every other job waits for it."""
+
+T = TypeVar("T")
 
 
 class Digests(Protocol):
@@ -87,7 +92,7 @@ class Ingest:
         self._largest = largest
 
     async def ingest(self, subject: Subject, account: Account, *, elsewhere: str, facts: str) -> None:
-        """Everything that is known of a run, in one transaction. Doing it again changes nothing."""
+        """Everything that is known of a run, piece by piece, its own row last. Doing it again changes nothing."""
         for covered in account.covered.values():
             self._filesystems.cover(covered)
         roots = self._roots(subject.uid)
@@ -97,33 +102,39 @@ class Ingest:
         looks = await self._digest(list(_looks(files, known.unread)))
         for project in {whole.project for whole in wholes if whole.modes & WRITE}:
             await self._settle(project)
-        at = time.time()
         state = ("partial" if reasons else "complete") if account.begun else "none"
         processes = [
             ProcessRow(subject.run, r.pid, r.started_ns, r.parent, r.executable, r.status) for r in account.processes
         ]
 
-        def work(connection: apsw.Connection) -> None:
+        def conclude(connection: apsw.Connection) -> None:
+            edges = rolled.edges(connection, subject.run, wholes, began=account.began_at)
+            rows.add(connection, subject.run, edges=edges)
+            rows.add(connection, subject.run, edges=_replaced(connection, subject.run))
+            rows.conclude(connection, subject.run, state=state, reasons=reasons, facts=facts)
+
+        await self._database.write_many(lambda connection: rows.forget(connection, [subject.run]))
+        await self._see(subject.run, looks, roots, elsewhere)
+        for some in _pieces(processes):
+            await self._database.write_many(partial(rows.add, run=subject.run, processes=some))
+        await self._database.write_many(conclude)
+
+    async def _see(self, run: int, looks: Sequence[Look], roots: Sequence[Root], elsewhere: str) -> None:
+        at = time.time()
+
+        def work(connection: apsw.Connection, some: Sequence[Look]) -> None:
             edges = []
-            for look in looks:
-                seen, made_by = self._seen(look, roots, elsewhere), subject.run if look.wrote else None
+            for look in some:
+                seen = self._seen(look, roots, elsewhere)
                 number = _of_gone(connection, seen) if look.state.size < 0 and not look.wrote else None
                 if number is None:
-                    number = see(connection, seen, run=made_by, at=at)
-                edges.append(Edge(subject.run, number, look.modes, look.used.first.at))
-            edges += rolled.edges(connection, subject.run, wholes, began=account.began_at)
-            edges += _replaced(connection, subject.run, {edge.version for edge in edges})
-            rows.record(
-                connection,
-                subject.run,
-                state=state,
-                reasons=reasons,
-                facts=facts,
-                edges=edges,
-                processes=processes,
-            )
+                    number = see(connection, seen, run=run if look.wrote else None, at=at)
+                edges.append(Edge(run, number, look.modes, look.used.first.at))
+            # With their versions: whoever finds two of those to be one sees to the edges, too.
+            rows.add(connection, run, edges=edges)
 
-        await self._database.write_many(work)
+        for some in _pieces(looks):
+            await self._database.write_many(partial(work, some=some))
 
     def _recall(self, look: Look) -> Look:
         """With the digest, if this state of this inode was ever digested, and it is the user's to know."""
@@ -259,7 +270,16 @@ def _of_gone(connection: apsw.Connection, seen: Seen) -> int | None:
     return next((int(number) for (number,) in numbers), None)
 
 
-def _replaced(connection: apsw.Connection, run: int, known: Container[int]) -> list[Edge]:
+def _replaced(connection: apsw.Connection, run: int) -> list[Edge]:
     """What the run wrote and then wrote over: versions that were captured when it closed them."""
-    numbers = connection.execute("SELECT number FROM version WHERE made_by = ? ORDER BY number", (run,))
-    return [Edge(run, int(number), WRITE, 0) for (number,) in numbers if number not in known]
+    numbers = connection.execute(
+        "SELECT number FROM version v WHERE made_by = ?1 AND number IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM edge WHERE run = ?1 AND version = v.number) ORDER BY number",
+        (run,),
+    )
+    return [Edge(run, int(number), WRITE, 0) for (number,) in numbers]
+
+
+def _pieces(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield rows[start : start + AT_ONCE]

@@ -66,10 +66,22 @@ def record(
 ) -> None:
     """Remember what a run used. Recorded again, the last word counts."""
     forget(connection, [run])
+    add(connection, run, edges=edges, processes=processes)
+    conclude(connection, run, state=state, reasons=reasons, facts=facts)
+
+
+def conclude(connection: apsw.Connection, run: int, *, state: str, reasons: Sequence[str], facts: str) -> None:
+    """All that a run used is there: it has lineage from now on."""
     connection.execute(
         "INSERT INTO lineage (run, state, reasons, facts, recorded_at) VALUES (?,?,?,?,?)",
         (run, state, json.dumps(list(reasons)), facts, time.time()),
     )
+
+
+def add(
+    connection: apsw.Connection, run: int, *, edges: Iterable[Edge] = (), processes: Iterable[ProcessRow] = ()
+) -> None:
+    """A part of what a run used."""
     connection.executemany(
         "INSERT INTO edge (run, version, modes, first_use_ns)"
         f" SELECT ?1, v.number, ?3 | {_foreign('?3', 'v.made_by')}, ?4"
