@@ -29,15 +29,20 @@ class Filesystems:
         self._by_fsid: dict[str, _Mounted] = {}
 
     def cover(self, covered: Covered) -> None:
-        """Learn where a file system is mounted. One that cannot be opened stays unknown."""
-        if covered.filesystem in self._by_fsid:
+        """Learn where a file system is mounted. One that we do not find there stays unknown."""
+        known = self._by_fsid.get(covered.filesystem)
+        if known and known.point == covered.mount_point:
             return
         try:
             fd = _open(covered.mount_point)
         except OSError:
             return
-        self._by_fsid[covered.filesystem] = _Mounted(covered.mount_point, str(filesystem_id(fd)))
-        os.close(fd)
+        try:
+            # A job has mounts of its own: what we find at that path may be another, on which a handle is another file.
+            if f"{os.fstatvfs(fd).f_fsid:016x}" == covered.filesystem:
+                self._by_fsid[covered.filesystem] = _Mounted(covered.mount_point, str(filesystem_id(fd)))
+        finally:
+            os.close(fd)
 
     def name(self, fsid: str) -> str:
         """What the metadata table calls a file system: its UUID where it has one."""
