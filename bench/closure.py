@@ -27,7 +27,7 @@ from mlosd.store.db import Database
 from mlosd.store.lineage import EXEC, READ, WRITE, Bounds, Lineage
 
 PART = float(sys.argv[1]) if len(sys.argv) > 1 else 1
-QUESTIONS = 400
+QUESTIONS = int(sys.argv[2]) if len(sys.argv) > 2 else 400
 SEED = 20261120
 RUNS, PROJECTS, ENVIRONMENTS, LIBRARIES = 47_600, 100, 20, 190
 EVERYTHING = 10_000_000
