@@ -6,7 +6,8 @@ evaluate; each opens the two hundred libraries of one of twenty environments, wh
 Beside it: the same graph in the tables and indexes of ML Metadata (MLMD), asked breadth first as its GetLineage does;
 and our own tables asked with one recursive query.
 
-`python -m bench.closure [PART]`: a PART-th of the size, for a quick look; each project keeps its history's depth.
+`python -m bench.closure [PART [QUESTIONS]]`: a PART-th of the size, for a quick look; each project keeps its history's
+depth.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from mlosd.store.db import Database
 from mlosd.store.lineage import EXEC, READ, WRITE, Bounds, Lineage
 
 PART = float(sys.argv[1]) if len(sys.argv) > 1 else 1
-QUESTIONS = int(sys.argv[2]) if len(sys.argv) > 2 else 400
+QUESTIONS = int(sys.argv[2]) if len(sys.argv) > 2 else 100
 SEED = 20261120
 RUNS, PROJECTS, ENVIRONMENTS, LIBRARIES = 47_600, 100, 20, 190
 EVERYTHING = 10_000_000
