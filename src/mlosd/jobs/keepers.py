@@ -18,6 +18,7 @@ from mlosd.jobs.state import Running
 from mlosd.kernel import procfs
 from mlosd.kernel.cgroupfs import Account, Cgroup
 from mlosd.kernel.job_files import ExitRecord, StartedRecord, forget, read_exit, read_started, was_claimed
+from mlosd.kernel.pidfd import pidfd_open
 
 # Linux 6.9; without it a signal reaches the main process only.
 PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
@@ -101,7 +102,7 @@ class Keepers:
         """Call `ended` once, when the keeper is gone."""
         loop = asyncio.get_running_loop()
         try:
-            pidfd = os.pidfd_open(keeper)
+            pidfd = pidfd_open(keeper)
         except ProcessLookupError:
             loop.call_soon(ended)
             return
@@ -153,7 +154,7 @@ class Keepers:
     def signal(self, running: Running, number: int) -> None:
         """To the main process and its process group, as a terminal would."""
         with contextlib.suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(running.pid)
+            pidfd = pidfd_open(running.pid)
             try:
                 signal.pidfd_send_signal(pidfd, number, None, PIDFD_SIGNAL_PROCESS_GROUP)
             except OSError:
@@ -178,7 +179,7 @@ class Keepers:
         if started is None or started.boot_id != ids.boot_id():
             return
         with contextlib.suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(started.keeper)
+            pidfd = pidfd_open(started.keeper)
             try:
                 if procfs.starttime(started.keeper) == started.keeper_start:
                     signal.pidfd_send_signal(pidfd, number)

@@ -1,5 +1,7 @@
-"""What the kernel knows of a process that is held by a pidfd: ioctl_pidfd(2), Linux 6.13."""
+"""A process held by a pidfd: pidfd_open(2), and what the kernel knows of it: ioctl_pidfd(2), Linux 6.13."""
 
+import errno
+import os
 from dataclasses import dataclass
 
 from mlosd._native import ffi, lib
@@ -34,6 +36,18 @@ class PidInfo:
     credentials: Credentials | None
     cgroupid: int | None
     exit_status: int | None
+
+
+def pidfd_open(pid: int) -> int:
+    """A descriptor of a process. ProcessLookupError: it is gone."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as e:
+        # Between the moment a process is reaped and the end of its number, somebody may still hold that (a connector's
+        # message, /proc): then the number is there and no process has it (kernel/fork.c, pidfd_prepare()).
+        if e.errno == errno.EINVAL and pid > 0:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from e
+        raise
 
 
 def pidfd_get_info(pidfd: int) -> PidInfo:
