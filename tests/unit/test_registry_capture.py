@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.fakes.registry import Shop, model
 
-from mlosd.kernel.file_handle import FileHandle
 from mlosd.registry.keep import TOO_LARGE
 from mlosd.registry.retention import beyond
 from mlosd.store.models import ModelVersionRow
@@ -197,24 +195,6 @@ def test_files_beyond_the_bound_of_open_ones_are_opened_again_in_their_turn(tmp_
     assert len(names(shop)) == 20
     assert not shop.capture._files
     shop.close()
-
-
-def test_a_job_that_writes_very_many_files_costs_the_same_for_each(shop: Shop) -> None:
-    path = shop.write("notes.txt", b"nothing that anybody would call a model")
-
-    async def job(files: int) -> float:
-        before = time.process_time()
-        for number in range(files):
-            shop.closed("notes.txt", handle=FileHandle(1, number.to_bytes(8, "little")))
-        took = time.process_time() - before
-        path.write_bytes(b"small")  # soon dealt with
-        await shop.capture.settle(1)
-        path.write_bytes(b"nothing that anybody would call a model")
-        return took
-
-    shop.run(job(50))
-    few, many = shop.run(job(150)), shop.run(job(1500))
-    assert many < 10 * few * 4
 
 
 def test_a_file_without_room_for_any_model_is_not_even_opened(shop: Shop) -> None:
