@@ -6,7 +6,17 @@ import pytest
 from tests.vm.guest import Guest
 
 SOCKET = "/run/mlosd/mlosd.sock"
-INTERFACES = ["io.mlosd.Daemon", "io.mlosd.Error", "io.mlosd.Jobs", "io.mlosd.Projects", "org.varlink.service"]
+INTERFACES = [
+    "io.mlosd.Daemon",
+    "io.mlosd.Datasets",
+    "io.mlosd.Error",
+    "io.mlosd.Exchange",
+    "io.mlosd.Jobs",
+    "io.mlosd.Lineage",
+    "io.mlosd.Models",
+    "io.mlosd.Projects",
+    "org.varlink.service",
+]
 
 
 def test_varlinkctl_lists_what_we_speak(guest: Guest) -> None:
