@@ -15,7 +15,7 @@ def test_the_page_has_every_kind_with_all_of_its_fields() -> None:
     for line in PAGE.read_text("utf-8").splitlines():
         if found := re.match(r"\| `(\w+)` \| (`.*`) \|", line):
             told[found[1]] = re.findall(r"`(\w+)`", found[2].split(" | ")[0])
-    interface = idl.read(data.path("interfaces/io.mlosd.Exchange.varlink"))
+    interface = idl.read(data.path("interfaces/io.mlosd.Records.idl"))
     described = {}
     for kind, name in ({k.name: k.type for k in records.KINDS.values()} | records.BEYOND_TABLES).items():
         struct = interface.types[name].type

@@ -15,7 +15,7 @@ from mlosd.wire import idl, types
 def test_the_columns_of_every_kind_are_the_fields_that_the_interface_says() -> None:
     from mlosd.core import data
 
-    interface = idl.read(data.path("interfaces/io.mlosd.Exchange.varlink"))
+    interface = idl.read(data.path("interfaces/io.mlosd.Records.idl"))
     for kind in kinds.KINDS.values():
         described = interface.types[kind.type].type
         assert isinstance(described, types.Struct)

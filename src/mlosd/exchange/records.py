@@ -1,6 +1,6 @@
 """The records that the metadata table goes out and comes in as: one JSON object a line, one kind a table.
 
-What a kind's fields are is said once, in io.mlosd.Exchange.varlink; here is how a column becomes a field and back.
+What a kind's fields are is said once, in io.mlosd.Records.idl; here is how a column becomes a field and back.
 """
 
 import hashlib
@@ -257,7 +257,7 @@ def named(value: bytes) -> str | dict[str, str]:
 @cache
 def checks() -> Mapping[str, Check]:
     """By kind, the check of a record's fields: what the interface says."""
-    interface = idl.read(data.path("interfaces/io.mlosd.Exchange.varlink"))
+    interface = idl.read(data.path("interfaces/io.mlosd.Records.idl"))
     compiled = Checks(interface)
     by_type = {kind.name: kind.type for kind in KINDS.values()} | BEYOND_TABLES
     return {kind: compiled.of(types.Named(type_)) for kind, type_ in by_type.items()}

@@ -51,7 +51,7 @@ def read(path: Path) -> types.Interface:
         interface = parse(path.read_text("utf-8"))
     except BadInterface as error:
         raise BadInterface(f"{path}: {error.message}") from error
-    if path.name != f"{interface.name}.varlink":
+    if path.stem != interface.name:
         raise BadInterface(f"{path} describes {interface.name}, after which it must be named")
     return interface
 
