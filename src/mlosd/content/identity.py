@@ -1,5 +1,6 @@
 """What a file turned out to be: the values that content is told in, and the errors when it cannot be."""
 
+import json
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,13 @@ class Identity:
     complete: bool = True
     header: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def as_json(self) -> str:
+        """What the metadata table keeps of it as a version's header: role, facts, warnings."""
+        facts = {"role": self.role, **self.header}
+        if self.warnings:
+            facts["warnings"] = list(self.warnings)
+        return json.dumps(facts, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,11 +233,8 @@ def _with(look: Look, content: Content | None, *, gone: bool) -> Look:
     if content is None:
         return replace(look, gone=gone)
     identity = content.identity
-    facts = {"role": identity.role, **identity.header}
-    if identity.warnings:
-        facts["warnings"] = list(identity.warnings)
-    header = json.dumps(facts, separators=(",", ":"))
-    return replace(look, known=Digested(content.digest, identity.format, header), says=identity.role)
+    known = Digested(content.digest, identity.format, identity.as_json())
+    return replace(look, known=known, says=identity.role)
 
 
 def _says(known: Digested | None) -> str | None:

@@ -4,7 +4,6 @@ The decision is pure (`compare`); what must be read to take it is read by `diges
 """
 
 import asyncio
-import json
 import os
 import stat
 import time
@@ -280,8 +279,4 @@ def _told_by(content: Content | None) -> tuple[Digested | None, Identity | None]
     if content is None:
         return None, None
     identity = content.identity
-    facts = {"role": identity.role, **identity.header}
-    if identity.warnings:
-        facts["warnings"] = list(identity.warnings)
-    header = json.dumps(facts, separators=(",", ":"))
-    return Digested(content.digest, identity.format, header), identity
+    return Digested(content.digest, identity.format, identity.as_json()), identity

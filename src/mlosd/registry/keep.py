@@ -1,7 +1,6 @@
 """Keep a file as a version of a model: its bytes in the store first, then the rows that tell of them."""
 
 import errno
-import json
 import os
 import stat
 import time
@@ -207,16 +206,8 @@ def seen(where: Where, now: State, content: Content | None) -> Seen:
         links=now.links,
         digest=content.digest if content else None,
         format=content.identity.format if content else None,
-        header=header(content.identity) if content else None,
+        header=content.identity.as_json() if content else None,
     )
-
-
-def header(identity: Identity) -> str:
-    """What the header of a file says, as JSON for its version."""
-    facts = {"role": identity.role, **identity.header}
-    if identity.warnings:
-        facts["warnings"] = list(identity.warnings)
-    return json.dumps(facts, separators=(",", ":"))
 
 
 def is_full(error: OSError) -> bool:

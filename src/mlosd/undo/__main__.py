@@ -1,0 +1,85 @@
+"""The program: undo what the log says, without the daemon and without anything outside the standard library."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a folder: `python3 -I -S .../mlosd/undo`
+    # Only the folder above counts, and of it only this package: the rest of mlosd may be broken.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from mlosd.undo import kinds, survivors
+from mlosd.undo.kind import Kind
+from mlosd.undo.log import Busy, UndoLog
+from mlosd.undo.rollback import Leftover, Report, undo
+
+LOG = Path("/run/mlosd/mode/undo.log")
+
+
+def main(argv: list[str]) -> int:
+    """Exit codes of sysexits(3): 0 all is as before, 75 the daemon has the log, 70 something could not be put back."""
+    given = _arguments(argv)
+    if not given.log.exists():
+        print("{}" if given.json else "nothing to put back: the machine is as it was")
+        return os.EX_OK
+    if given.after_stop and (who := survivors.keep(given.log.parent)):
+        print(f"ML mode stays for {who}: the daemon comes back")
+        return os.EX_OK
+    every = kinds.every(systemd=given.systemd)
+    try:
+        log = UndoLog(given.log)
+    except Busy:
+        print("the daemon runs and has the undo log: mlosctl mode restore", file=sys.stderr)
+        return os.EX_TEMPFAIL
+    except OSError as e:
+        print(f"{given.log}: {e.strerror}", file=sys.stderr)
+        return os.EX_NOPERM if isinstance(e, PermissionError) else os.EX_IOERR
+    report = undo(log, every)
+    log.close()
+    survivors.forget(given.log.parent)
+    if given.json:
+        print(json.dumps(_as_json(report)))
+    else:
+        _tell(report, every)
+    return os.EX_SOFTWARE if report.failed else os.EX_OK
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mlosd-restore", description="Put back what ML mode changed.")
+    parser.add_argument("--log", type=Path, default=LOG, help=f"the undo log ({LOG})")
+    parser.add_argument("--systemd", type=Path, help="PID 1's private socket")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--after-stop", action="store_true", help="not if the daemon is about to come back and training still runs"
+    )
+    return parser.parse_args(argv)
+
+
+def _tell(report: Report, every: Mapping[str, Kind]) -> None:
+    print(f"{len(report.restored) + len(report.untouched)} put back, {len(report.gone)} gone with their device")
+    for one in report.kept:
+        print(f"left as it is: {one.pending.target}: {_is(one)} ({one.reason})")
+    for one in report.failed:
+        print(f"NOT put back: {one.pending.target}: {_is(one)} ({one.reason})", file=sys.stderr)
+        if kind := every.get(one.pending.kind):
+            print(f"  {kind.command(one.pending.target, one.pending.before)}", file=sys.stderr)
+
+
+def _is(one: Leftover) -> str:
+    return f"it is {one.now!r}, was {one.pending.before!r} before ML mode"
+
+
+def _as_json(report: Report) -> dict[str, object]:
+    return {
+        "restored": [one.target for one in (*report.restored, *report.untouched)],
+        "gone": [one.target for one in report.gone],
+        "kept": [{"target": one.pending.target, "now": one.now, "was": one.pending.before} for one in report.kept],
+        "failed": [{"target": one.pending.target, "reason": one.reason} for one in report.failed],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,22 @@
+"""Every kind of target there is, by name. One module each family."""
+
+from pathlib import Path
+
+from mlosd.undo.kind import Kind
+from mlosd.undo.kinds import file, unit
+from mlosd.undo.systemd import Systemd
+
+
+def every(*, systemd: Path | None = None) -> dict[str, Kind]:
+    """All kinds. `systemd`: PID 1's socket, where it is not the usual one."""
+    manager = Systemd(systemd)
+    return {
+        "text": file.Text(),
+        "choice": file.Choice(),
+        "mask": file.Mask(),
+        "cpulist": file.CpuList(),
+        "pair": file.Pair(),
+        "directory": file.Directory(),
+        "unit": unit.Property(manager),
+        "unit-state": unit.State(manager),
+    }

@@ -1,0 +1,73 @@
+"""Whether ML mode should stay while the daemon is away: it comes back, and somebody still trains.
+
+The daemon writes who holds the mode into `leases.json` beside the undo log, each by what the kernel can be asked about:
+a pid with its start time, a cgroup, or a time. A daemon that restarts is not the end of training.
+"""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from mlosd.undo.systemd import Systemd
+
+FILE = "leases.json"
+UNIT = "mlosd.service"
+
+
+def keep(folder: Path, systemd: Systemd | None = None) -> str | None:
+    """Who keeps the mode up until the daemon is back, in words; None when all is to be put back."""
+    if not _comes_back(systemd or Systemd()):
+        return None
+    return next((str(lease["who"]) for lease in read(folder) if is_alive(lease)), None)
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The leases that the daemon wrote down. A file that is gone or damaged has none."""
+    try:
+        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return [lease for lease in document["leases"] if isinstance(lease, dict)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def forget(folder: Path) -> None:
+    """Nobody holds the mode any more."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def is_alive(lease: dict[str, Any]) -> bool:
+    """Whether what holds this lease is still there. What cannot be asked about counts as gone."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if (until := lease.get("until")) is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= until:
+            return False
+        if lease.get("cgroup"):
+            return "populated 1" in Path(lease["cgroup"], "cgroup.events").read_text(encoding="ascii")
+        if lease.get("pid"):
+            return starttime(lease["pid"]) == int(lease["starttime"])
+        return until is not None or bool(lease.get("held"))
+    return False
+
+
+def starttime(pid: int) -> int:
+    """Field 22 of /proc/PID/stat (proc_pid_stat(5)). Raises OSError when there is no such process."""
+    text = Path("/proc", str(pid), "stat").read_bytes()
+    # The command name may contain spaces and parentheses; the last ")" ends it.
+    return int(text[text.rindex(b")") + 2 :].split()[19])
+
+
+def _comes_back(systemd: Systemd) -> bool:
+    """As ExecStopPost: whether systemd starts the daemon again after this stop (systemd.exec(5), $SERVICE_RESULT)."""
+    result = os.environ.get("SERVICE_RESULT")
+    if result is None:
+        return False
+    try:
+        number, path = systemd.get(UNIT)["Job"]
+        if number:
+            return systemd.job_type(path) in ("start", "restart", "try-restart")
+    except (OSError, KeyError):
+        return False
+    # It failed, and Restart=on-failure. Where that gives up, OnFailure= puts everything back.
+    return result != "success"
