@@ -55,21 +55,28 @@ class Malformed(ValueError):
     """A line that is not one of ours, or was cut or damaged."""
 
 
-def encode(record: dict[str, Any]) -> bytes:
-    """A record as a line: a checksum, a space, JSON."""
+def encode(record: dict[str, Any], boot: str = "") -> bytes:
+    """A record as a line: a checksum, a space, JSON. `boot` is in the checksum: a line is of one boot and no other."""
     body = json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
-    return b"%08x %s\n" % (zlib.crc32(body), body)
+    return b"%08x %s\n" % (_checksum(body, boot), body)
 
 
-def decode(line: bytes) -> dict[str, Any]:
+def decode(line: bytes, boot: str = "") -> dict[str, Any]:
     """The record of a whole line. Raises Malformed."""
-    checksum, _, body = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(body):
+    checksum, _, body = line.removesuffix(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % _checksum(body, boot):
         raise Malformed(line)
-    record = json.loads(body)
+    try:
+        record = json.loads(body)
+    except ValueError as e:
+        raise Malformed(line) from e
     if not isinstance(record, dict):
         raise Malformed(line)
     return record
+
+
+def _checksum(body: bytes, boot: str) -> int:
+    return zlib.crc32(body, zlib.crc32(boot.encode()))
 
 
 def as_record(change: Change) -> dict[str, Any]:
@@ -78,7 +85,7 @@ def as_record(change: Change) -> dict[str, Any]:
 
 
 def of_record(record: dict[str, Any]) -> Change:
-    """Raises Malformed where it is of a newer or an older format."""
+    """Raises Malformed where it is of another format."""
     try:
         return Change(**record["change"])
     except (KeyError, TypeError) as e:

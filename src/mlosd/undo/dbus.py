@@ -91,7 +91,7 @@ class Writer:
         self.data += bytes(4)
         self._align(_ALIGNMENT.get(inner[0], 4))
         start = len(self.data)
-        for one in values:
+        for one in values.items() if inner[0] == "{" else values:
             self.put(inner, one)
         struct.pack_into("<I", self.data, at, len(self.data) - start)
 
@@ -104,11 +104,12 @@ class Writer:
 
 
 class Reader:
-    """Reads what a Writer, or PID 1, marshalled."""
+    """Reads what a Writer, or PID 1, marshalled. `order`: "<", or ">" where the sender's machine is big endian."""
 
-    def __init__(self, data: bytes, at: int = 0) -> None:
+    def __init__(self, data: bytes, at: int = 0, order: str = "<") -> None:
         self.data = data
         self.at = at
+        self._order = order
 
     def take(self, kind: str) -> Any:
         """One value of one complete type. Variants come as their bare value."""
@@ -124,6 +125,8 @@ class Reader:
                 return tuple(self.take(inner) for inner in types(kind[1:-1]))
             case "a":
                 return self._array(kind[1:])
+            case "b":
+                return bool(self._fixed("I"))
             case _:
                 return self._fixed(_FIXED[kind])
 
@@ -148,7 +151,7 @@ class Reader:
         return found
 
     def _fixed(self, code: str) -> Any:
-        (value,) = struct.unpack_from(f"<{code}", self.data, self.at)
+        (value,) = struct.unpack_from(f"{self._order}{code}", self.data, self.at)
         self.at += struct.calcsize(f"<{code}")
         return value
 
@@ -215,10 +218,11 @@ class Peer:
 
     def _message(self) -> tuple[int, dict[int, Any], list[Any]]:
         fixed = self._exactly(16)
-        _, kind, _, _, length, _, fields = struct.unpack("<BBBBIII", fixed)
+        order = ">" if fixed[:1] == b"B" else "<"
+        _, kind, _, _, length, _, fields = struct.unpack(f"{order}BBBBIII", fixed)
         rest = self._exactly(fields + -fields % 8)
-        found = dict(Reader(fixed + rest, 12).take("a(yv)"))
-        body = Reader(self._exactly(length))
+        found = dict(Reader(fixed + rest, 12, order).take("a(yv)"))
+        body = Reader(self._exactly(length), 0, order)
         return kind, found, [body.take(one) for one in types(found.get(_SIGNATURE, ""))]
 
     def _exactly(self, size: int) -> bytes:

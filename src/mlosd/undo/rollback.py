@@ -26,13 +26,15 @@ class Leftover:
 
 @dataclass(slots=True)
 class Report:
-    """What became of each target."""
+    """What became of each target. `damaged`: lines of the log that nobody can read; what they spoke of is not known."""
 
     restored: list[Pending] = field(default_factory=list)
     untouched: list[Pending] = field(default_factory=list)
     gone: list[Pending] = field(default_factory=list)
     kept: list[Leftover] = field(default_factory=list)
     failed: list[Leftover] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    damaged: int = 0
 
 
 def order(pending: Iterable[Pending]) -> list[Pending]:
@@ -42,14 +44,17 @@ def order(pending: Iterable[Pending]) -> list[Pending]:
 
 def undo(log: UndoLog, kinds: Mapping[str, Kind], *, only: Collection[tuple[str, str]] | None = None) -> Report:
     """Put back everything in the log, or `only` these targets. The log forgets what is settled."""
-    report = Report()
+    report = Report(damaged=log.damaged)
     for one in order(log.pending()):
         if only is None or one.key in only:
             _undo(one, kinds, report)
             if not (report.failed and report.failed[-1].pending is one):
                 log.settle([one.key])
-    for kind in kinds.values():
-        kind.finish()
+    for name, kind in kinds.items():
+        try:
+            kind.finish()
+        except OSError as e:
+            report.unfinished.append(f"{name}: {e.strerror or e}")
     if not log.pending():
         log.clear()
     return report
@@ -65,7 +70,7 @@ def _undo(one: Pending, kinds: Mapping[str, Kind], report: Report) -> None:
         now = kind.read(one.target)
         if kind.same(now, one.before):
             report.untouched.append(one)
-        elif not any(kind.same(now, value) for value in one.written):
+        elif not any(kind.same(now, value) for value in _ours(one, kind)):
             report.kept.append(Leftover(one, now, "changed by somebody else meanwhile"))
         else:
             kind.write(one.target, one.before)
@@ -79,3 +84,10 @@ def _undo(one: Pending, kinds: Mapping[str, Kind], report: Report) -> None:
             report.gone.append(one)
         else:
             report.failed.append(Leftover(one, now, e.strerror or str(e)))
+    except Exception as e:  # whatever it is, it keeps no other target from being put back
+        report.failed.append(Leftover(one, now, f"{type(e).__name__}: {e}"))
+
+
+def _ours(one: Pending, kind: Kind) -> tuple[str | None, ...]:
+    """The values that we may have left: each that we wrote, and what is there while it is written or put back."""
+    return one.written + tuple(half for value in (one.before, *one.written) for half in kind.passing(one.target, value))

@@ -21,7 +21,7 @@ def keep(folder: Path, systemd: Systemd | None = None) -> str | None:
     """Who keeps the mode up until the daemon is back, in words; None when all is to be put back."""
     if not _comes_back(systemd or Systemd()):
         return None
-    return next((str(lease["who"]) for lease in read(folder) if is_alive(lease)), None)
+    return next((str(lease.get("who", "somebody")) for lease in read(folder) if is_alive(lease)), None)
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -43,10 +43,10 @@ def is_alive(lease: dict[str, Any]) -> bool:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         if (until := lease.get("until")) is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= until:
             return False
-        if lease.get("cgroup"):
-            return "populated 1" in Path(lease["cgroup"], "cgroup.events").read_text(encoding="ascii")
         if lease.get("pid"):
             return starttime(lease["pid"]) == int(lease["starttime"])
+        if lease.get("cgroup"):
+            return "populated 1" in Path(lease["cgroup"], "cgroup.events").read_text(encoding="ascii")
         return until is not None or bool(lease.get("held"))
     return False
 
@@ -67,7 +67,7 @@ def _comes_back(systemd: Systemd) -> bool:
         number, path = systemd.get(UNIT)["Job"]
         if number:
             return systemd.job_type(path) in ("start", "restart", "try-restart")
-    except (OSError, KeyError):
-        return False
+    except (OSError, KeyError, TypeError, ValueError):
+        return False  # a doubt is no reason to leave the machine changed
     # It failed, and Restart=on-failure. Where that gives up, OnFailure= puts everything back.
     return result != "success"

@@ -1,12 +1,12 @@
 """PID 1, asked through its private socket: properties of units, start and stop (org.freedesktop.systemd1(5))."""
 
-import contextlib
 import os
 import string
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mlosd.undo.dbus import DBusError, Peer, Variant
 
@@ -16,9 +16,10 @@ _NAME = "org.freedesktop.systemd1"
 _ROOT = "/org/freedesktop/systemd1"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _MANAGER = f"{_NAME}.Manager"
+_UNIT = f"{_NAME}.Unit"
 # PID 1 executes itself anew (`systemctl daemon-reexec`): it is not there for a moment.
 _PATIENCE = 10.0
-_T = TypeVar("_T")
+_PAUSE = 0.02
 
 
 def unit_path(name: str) -> str:
@@ -31,21 +32,38 @@ def unit_path(name: str) -> str:
 
 
 class Systemd:
-    """PID 1. Owns its connection, made when it is first needed."""
+    """PID 1. Owns its connection, made when it is first needed; threads may share it.
 
-    def __init__(self, socket: Path | None = None, control: Path = CONTROL) -> None:
+    A call that the other end broke off is made again on a new connection, so it may be carried out twice. `patience`:
+    seconds that PID 1 may be away. Once it did not come back in time, each call tries once: who restores 200 values
+    must not wait for each of them.
+    """
+
+    def __init__(self, socket: Path | None = None, control: Path = CONTROL, *, patience: float = _PATIENCE) -> None:
         self._path = socket or PRIVATE
         self.control = control
+        self._patience = self._left = patience
         self._peer: Peer | None = None
+        self._was_there = False
+        self._one_at_a_time = threading.Lock()
 
     def is_there(self) -> bool:
         """Whether PID 1 is a systemd that we may ask."""
         return os.access(self._path, os.W_OK)
 
     def get(self, unit: str) -> dict[str, Any]:
-        """Every property of a unit. Raises OSError."""
+        """Every property of a unit; for that PID 1 reads many files. Raises OSError."""
         found: dict[str, Any] = self._call(unit_path(unit), _PROPERTIES, "GetAll", "s", "")[0]
         return found
+
+    def state(self, unit: str, name: str = "ActiveState") -> str:
+        """A property that every unit has: ActiveState, LoadState. Raises OSError."""
+        return str(self._call(unit_path(unit), _PROPERTIES, "Get", "ss", _UNIT, name)[0])
+
+    def resource(self, unit: str, name: str) -> Any:
+        """A property of a slice, service or scope: CPUWeight, AllowedCPUs, ControlGroup. Raises OSError."""
+        interface = f"{_NAME}.{unit.rpartition('.')[2].capitalize()}"
+        return self._call(unit_path(unit), _PROPERTIES, "Get", "ss", interface, name)[0]
 
     def set(self, unit: str, properties: Mapping[str, Variant]) -> None:
         """Change properties until the next boot (a drop-in below `control`). Raises OSError."""
@@ -74,26 +92,32 @@ class Systemd:
             self._peer = None
 
     def _call(self, path: str, interface: str, member: str, signature: str, *body: Any) -> Any:
-        def once() -> Any:
-            if self._peer is None:
-                self._peer = Peer(self._path)
-            return self._peer.call(
-                destination=_NAME, path=path, interface=interface, member=member, signature=signature, body=body
-            )
+        with self._one_at_a_time:
+            return self._patiently(path, interface, member, signature, body)
 
-        return self._patiently(once)
-
-    def _patiently(self, work: Callable[[], _T]) -> _T:
-        """A call that the other end broke off is made once more on a connection of its own."""
-        until = time.monotonic() + _PATIENCE
+    def _patiently(self, path: str, interface: str, member: str, signature: str, body: Sequence[Any]) -> Any:
         while True:
             try:
-                return work()
+                if self._peer is None:
+                    self._peer = Peer(self._path)
+                    self._was_there = True
+                answer = self._peer.call(
+                    destination=_NAME, path=path, interface=interface, member=member, signature=signature, body=body
+                )
+                self._left = self._patience
+                return answer
             except DBusError:
                 raise
-            except (ConnectionError, TimeoutError) as e:
-                with contextlib.suppress(OSError):
-                    self.close()
-                if time.monotonic() > until:
-                    raise OSError(getattr(e, "errno", None), f"systemd does not answer: {e}") from e
-                time.sleep(0.05)
+            except (ConnectionError, TimeoutError, BlockingIOError, FileNotFoundError) as e:
+                self.close()
+                if isinstance(e, FileNotFoundError) and not self._was_there:
+                    raise
+                self._wait(e)
+
+    def _wait(self, e: OSError) -> None:
+        """Raises OSError when PID 1 was away for too long."""
+        if self._left <= 0 or isinstance(e, TimeoutError):
+            self._left = 0
+            raise OSError(e.errno, f"systemd does not answer: {e.strerror or e}") from e
+        time.sleep(_PAUSE)
+        self._left -= _PAUSE

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mlosd.undo.kind import Kind
-from mlosd.undo.kinds import file, unit
+from mlosd.undo.kinds import file, gpu, network, resctrl, unit
 from mlosd.undo.systemd import Systemd
 
 
@@ -17,6 +17,11 @@ def every(*, systemd: Path | None = None) -> dict[str, Kind]:
         "cpulist": file.CpuList(),
         "pair": file.Pair(),
         "directory": file.Directory(),
+        "resctrl-cpus": resctrl.Cpus(),
+        "schemata": resctrl.Schemata(),
         "unit": unit.Property(manager),
         "unit-state": unit.State(manager),
+        "nft-table": network.NftTable(),
+        "qdisc": network.Qdisc(),
+        "gpu": gpu.Gpu(),
     }

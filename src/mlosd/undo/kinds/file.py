@@ -4,10 +4,12 @@ import contextlib
 import os
 import shlex
 
+from mlosd.undo.kind import Plain
+
 _LARGEST = 1 << 16
 
 
-class Text:
+class Text(Plain):
     """A file with one value. `target` is its path."""
 
     def read(self, target: str) -> str | None:
@@ -27,14 +29,8 @@ class Text:
         finally:
             os.close(fd)
 
-    def same(self, one: str | None, other: str | None) -> bool:
-        return one == other
-
     def command(self, target: str, value: str | None) -> str:
         return f"echo {shlex.quote(value or '')} > {shlex.quote(target)}"
-
-    def finish(self) -> None:
-        pass
 
 
 class Choice(Text):
@@ -64,8 +60,8 @@ class CpuList(Text):
 class Pair(Text):
     """A limit in bytes or as a ratio, where setting one clears the other: vm.dirty_bytes and vm.dirty_ratio.
 
-    `target` is what both names begin with: /proc/sys/vm/dirty. Values: "bytes 1048576", "ratio 20". Zero cannot be
-    written to either (mm/page-writeback.c), so what is put back is the one that was in force.
+    `target` is what both names begin with: /proc/sys/vm/dirty. Values: "bytes 1048576", "ratio 20". Zero bytes cannot
+    be written (dirty_bytes_handler in mm/page-writeback.c), so what is put back is the one that was in force.
     """
 
     def read(self, target: str) -> str | None:
@@ -73,15 +69,20 @@ class Pair(Text):
         return f"bytes {limit}" if limit != "0" else f"ratio {super().read(f'{target}_ratio')}"
 
     def write(self, target: str, value: str | None) -> None:
-        which, _, number = (value or "").partition(" ")
-        super().write(f"{target}_{which}", number)
+        for step in (*self.passing(target, value), value or ""):
+            which, _, number = step.partition(" ")
+            super().write(f"{target}_{which}", number)
+
+    def passing(self, target: str, value: str | None) -> tuple[str, ...]:
+        # dirty_ratio_handler clears the bytes only when the ratio changes; beside bytes it is 0 already.
+        return ("ratio 1",) if value == "ratio 0" else ()
 
     def command(self, target: str, value: str | None) -> str:
-        which, _, number = (value or "").partition(" ")
-        return super().command(f"{target}_{which}", number)
+        steps = [step.partition(" ") for step in (*self.passing(target, value), value or "")]
+        return "; ".join(super(Pair, self).command(f"{target}_{which}", number) for which, _, number in steps)
 
 
-class Directory:
+class Directory(Plain):
     """A directory that is there ("") or not (None), in a file system where that means something: resctrl."""
 
     def read(self, target: str) -> str | None:
@@ -94,27 +95,26 @@ class Directory:
         else:
             os.mkdir(target, 0o755)  # noqa: PTH102
 
-    def same(self, one: str | None, other: str | None) -> bool:
-        return one == other
-
     def command(self, target: str, value: str | None) -> str:
         return f"{'rmdir' if value is None else 'mkdir'} {shlex.quote(target)}"
 
-    def finish(self) -> None:
-        pass
-
 
 def _mask(text: str | None) -> object:
+    bits = 0
     try:
-        return int((text or "").replace(",", ""), 16)
+        for word in (text or "").split(","):
+            bits = bits << 32 | int(word, 16)
     except ValueError:
         return text
+    return bits
 
 
 def _cpus(text: str | None) -> object:
+    if text is None:
+        return None
     cpus: set[int] = set()
     try:
-        for part in filter(None, (text or "").strip().split(",")):
+        for part in filter(None, text.strip().split(",")):
             first, _, last = part.partition("-")
             cpus.update(range(int(first), int(last or first) + 1))
     except ValueError:

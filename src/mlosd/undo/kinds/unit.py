@@ -2,44 +2,57 @@
 
 import contextlib
 import errno
-import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlosd.undo.dbus import DBusError, Variant
+from mlosd.undo.kind import Plain
 from mlosd.undo.systemd import Systemd
 
 _INFINITY = (1 << 64) - 1
-# What a property is called in the name of its drop-in, where that differs (src/core/dbus-cgroup.c).
-_DROP_IN = {"CPUQuotaPerSecUSec": "CPUQuota"}
-_LISTS = {"AllowedCPUs"}
+_IDLE = 0  # CGROUP_WEIGHT_IDLE in src/basic/cgroup-util.h
+_NOT_SET = "[not set]"
 _RUNTIME = " runtime"
+_LISTS = {"AllowedCPUs"}
+# What a property is called in a unit file, and in the name of its drop-in, where that differs (src/core/dbus-cgroup.c).
+_SETTING = {"CPUQuotaPerSecUSec": "CPUQuota"}
+_POSSIBLE = Path("/sys/devices/system/cpu/possible")
+_UNKNOWN = ("org.freedesktop.DBus.Error.UnknownProperty", "org.freedesktop.DBus.Error.UnknownInterface")
 _NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
 
 
-class Property:
+class Property(Plain):
     """A resource setting of a unit. `target` is "system.slice CPUWeight".
 
     Values are what systemctl show prints, and " runtime" behind where a runtime drop-in says so: "10 runtime". Writing
-    a value without it takes that drop-in away again.
+    a value without it takes that drop-in away again. `possible`: the CPUs that the kernel can have, as a list.
     """
 
-    def __init__(self, systemd: Systemd) -> None:
+    def __init__(self, systemd: Systemd, *, possible: Path = _POSSIBLE) -> None:
         self._systemd = systemd
+        self._possible = possible
         self._must_reload = False
 
     def read(self, target: str) -> str | None:
+        """ENOENT: there is no such unit, or this systemd knows no such property."""
         unit, _, name = target.partition(" ")
-        value = _shown(self._properties(unit)[name])
-        return value + (_RUNTIME if self._drop_in(unit, name).exists() else "")
+        # Every slice can be loaded: one question less, at each of the many times that this is asked.
+        if not unit.endswith(".slice") and self._systemd.state(unit, "LoadState") == "not-found":
+            raise OSError(errno.ENOENT, f"there is no unit {unit}")
+        try:
+            value = self._systemd.resource(unit, name)
+        except DBusError as e:
+            if e.name in _UNKNOWN:
+                raise OSError(errno.ENOENT, f"systemd here knows no {name} of {unit}") from e
+            raise
+        return _shown(name, value) + (_RUNTIME if self._drop_in(unit, name).exists() else "")
 
     def write(self, target: str, value: str | None) -> None:
+        """EINVAL: it cannot have such a value."""
         unit, _, name = target.partition(" ")
-        plain = (value or "").removesuffix(_RUNTIME)
-        if name in _LISTS and not plain:
-            # An empty list leaves the old CPUs in the kernel (systemd issue 43846): first all of them.
-            self._systemd.set(unit, {name: _variant(name, f"0-{(os.cpu_count() or 1) - 1}")})
-        self._systemd.set(unit, {name: _variant(name, plain)})
+        for step in self._steps(name, value or ""):
+            self._systemd.set(unit, {name: _variant(name, step)})
         if not (value or "").endswith(_RUNTIME):
             drop_in = self._drop_in(unit, name)
             drop_in.unlink(missing_ok=True)
@@ -47,32 +60,40 @@ class Property:
                 drop_in.parent.rmdir()
             self._must_reload = True
 
-    def same(self, one: str | None, other: str | None) -> bool:
-        return one == other
+    def passing(self, target: str, value: str | None) -> tuple[str, ...]:
+        """What `write` of this value makes of the target on its way: whoever dies there has left one of these."""
+        name = target.partition(" ")[2]
+        return tuple(step + _RUNTIME for step in self._steps(name, value or ""))
 
     def command(self, target: str, value: str | None) -> str:
         unit, _, name = target.partition(" ")
-        plain = (value or "").removesuffix(_RUNTIME)
-        plain = "" if plain == "[not set]" else plain
-        return f"systemctl set-property --runtime {unit} {_DROP_IN.get(name, name)}={plain}"
+        sets = [
+            f"systemctl set-property --runtime {unit} {_SETTING.get(name, name)}={_typed(name, step)}"
+            for step in self._steps(name, value or "")
+        ]
+        if (value or "").endswith(_RUNTIME):
+            return "; ".join(sets)
+        return "; ".join([*sets, f"rm -f {self._drop_in(unit, name)}", "systemctl daemon-reload"])
 
     def finish(self) -> None:
-        """A drop-in that was removed is forgotten by PID 1 when it reads the unit files again."""
+        """A drop-in that was removed is forgotten by PID 1 when it reads the unit files again. Raises OSError."""
         if self._must_reload:
-            self._must_reload = False
             self._systemd.reload()
+            self._must_reload = False
 
-    def _properties(self, unit: str) -> dict[str, object]:
-        found = self._systemd.get(unit)
-        if found["LoadState"] == "not-found" or "ControlGroup" not in found:
-            raise OSError(errno.ENOENT, f"there is no unit {unit}")
-        return found
+    def _steps(self, name: str, value: str) -> Iterator[str]:
+        """What is written, one after another."""
+        plain = value.removesuffix(_RUNTIME)
+        if name in _LISTS and not plain:
+            # An empty list leaves the old CPUs in the kernel (systemd issue 43846): first all of them.
+            yield self._possible.read_text(encoding="ascii").strip()
+        yield plain
 
     def _drop_in(self, unit: str, name: str) -> Path:
-        return self._systemd.control / f"{unit}.d" / f"50-{_DROP_IN.get(name, name)}.conf"
+        return self._systemd.control / f"{unit}.d" / f"50-{_SETTING.get(name, name)}.conf"
 
 
-class State:
+class State(Plain):
     """Whether a unit runs: "active" or "inactive". `target` is its name."""
 
     PATIENCE = 5.0
@@ -81,14 +102,14 @@ class State:
         self._systemd = systemd
 
     def read(self, target: str) -> str | None:
-        """ActiveState. ENOENT: there is no such unit."""
-        found = self._systemd.get(target)
-        if found["LoadState"] == "not-found":
-            raise OSError(errno.ENOENT, f"there is no unit {target}")
-        return str(found["ActiveState"])
+        """One that is on its way there counts as there; one that failed does not run. ENOENT: it cannot run."""
+        if (load := self._systemd.state(target, "LoadState")) in ("not-found", "masked"):
+            raise OSError(errno.ENOENT, f"{target} is masked" if load == "masked" else f"there is no unit {target}")
+        now = self._systemd.state(target)
+        return "active" if now in ("active", "activating", "reloading", "refreshing") else "inactive"
 
     def write(self, target: str, value: str | None) -> None:
-        """Start or stop it, and wait until it is so."""
+        """Start or stop it, and wait until it is so: what it did is over when the next knob is set."""
         try:
             (self._systemd.start if value == "active" else self._systemd.stop)(target)
         except DBusError as e:
@@ -96,35 +117,51 @@ class State:
                 raise OSError(errno.ENOENT, f"there is no unit {target}") from e
             raise
         until = time.monotonic() + self.PATIENCE
-        while self.read(target) != value and time.monotonic() < until:
+        while not self._arrived(target, value) and time.monotonic() < until:
             time.sleep(0.01)
-
-    def same(self, one: str | None, other: str | None) -> bool:
-        return one == other
 
     def command(self, target: str, value: str | None) -> str:
         return f"systemctl {'start' if value == 'active' else 'stop'} {target}"
 
-    def finish(self) -> None:
-        pass
+    def _arrived(self, target: str, value: str | None) -> bool:
+        now = self._systemd.state(target)
+        return now in ("inactive", "failed") if value == "inactive" else now not in ("inactive", "deactivating")
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
     if isinstance(value, bytes):
         mask = int.from_bytes(value, "little")
         return _ranges([cpu for cpu in range(mask.bit_length()) if mask >> cpu & 1])
-    return "[not set]" if value == _INFINITY else str(value)
+    if name == "CPUWeight" and value == _IDLE:
+        return "idle"
+    return _NOT_SET if value == _INFINITY else str(value)
 
 
 def _variant(name: str, text: str) -> Variant:
-    if name not in _LISTS:
-        return Variant("t", _INFINITY if text in ("", "[not set]") else int(text))
-    mask = 0
+    try:
+        if name in _LISTS:
+            mask = sum(1 << cpu for cpu in _cpus(text))
+            return Variant("ay", mask.to_bytes((mask.bit_length() + 7) // 8, "little"))
+        if text in ("", _NOT_SET):
+            return Variant("t", _INFINITY)
+        return Variant("t", _IDLE if text == "idle" else int(text))
+    except ValueError as e:
+        raise OSError(errno.EINVAL, f"{name} cannot be {text!r}") from e
+
+
+def _typed(name: str, text: str) -> str:
+    """A value as it is written in a unit file."""
+    if text == _NOT_SET:
+        return ""
+    return f"{int(text) / 10_000:g}%" if name == "CPUQuotaPerSecUSec" else text
+
+
+def _cpus(text: str) -> set[int]:
+    cpus: set[int] = set()
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        for cpu in range(int(first), int(last or first) + 1):
-            mask |= 1 << cpu
-    return Variant("ay", mask.to_bytes((mask.bit_length() + 7) // 8, "little"))
+        cpus.update(range(int(first), int(last or first) + 1))
+    return cpus
 
 
 def _ranges(cpus: list[int]) -> str:
