@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from inotify_simple import INotify, flags, parse_events
 
+MODIFY = int(flags.MODIFY)
 CLOSE_WRITE = int(flags.CLOSE_WRITE)
 MOVED_FROM = int(flags.MOVED_FROM)
 MOVED_TO = int(flags.MOVED_TO)
@@ -50,6 +51,11 @@ class Inotify:
         """Watch an open directory; the same number for the same inode. ENOSPC: fs.inotify.max_user_watches."""
         # By its descriptor: a path could mean something else by now.
         return int(self._inotify.add_watch(f"/proc/self/fd/{directory}", mask | ONLYDIR))
+
+    def add_file_watch(self, file: int, mask: int) -> int:
+        """Watch an open file, O_PATH too. In sysfs and procfs only what programs write is seen, not what the kernel
+        changes by itself."""
+        return int(self._inotify.add_watch(f"/proc/self/fd/{file}", mask))
 
     def rm_watch(self, wd: int) -> None:
         """Stop watching. EINVAL: it ended by itself."""

@@ -45,6 +45,11 @@ def read(sys: Path = Path("/sys")) -> Topology:
     return Topology(tuple(_cpu(devices / f"cpu/cpu{number}", number, nodes, online) for number in online))
 
 
+def isolated(sys: Path = Path("/sys")) -> frozenset[int]:
+    """The CPUs that `isolcpus=` of the kernel command line took from the scheduler (kernel-parameters)."""
+    return frozenset(_list_or_none(sys / "devices/system/cpu/isolated") or ())
+
+
 def _cpu(directory: Path, number: int, nodes: dict[int, int], online: tuple[int, ...]) -> Cpu:
     siblings = _list_or_none(directory / "topology/thread_siblings_list") or (number,)
     sharing = _last_level_cache(directory) or _list_or_none(directory / "topology/core_siblings_list") or online
