@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mlosd.client import Connection
 from mlosd.core.errors import Unreachable
@@ -22,7 +22,7 @@ class Mlosd:
         self.log = root / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "Mlosd":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

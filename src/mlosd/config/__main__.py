@@ -1,16 +1,18 @@
 """`python -m mlosd.config [--json]`: the settings in effect, without a daemon.
 
-For the daemon itself (apart.py): `--values`, all of it as one JSON object; `--project [--as=UID:GID]`, what the
-mlos.toml on standard input says, read as that user. Both give an error as {"error": ..., "hint": ...}.
+For the daemon itself (apart.py): `--values [--own=FILE]`, all of it as one JSON object, FILE read last;
+`--project [--as=UID:GID]`, what the mlos.toml on standard input says, read as that user. Both give an error as
+{"error": ..., "hint": ...}.
 """
 
 import json
 import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from mlosd.config import project
-from mlosd.config.load import load
+from mlosd.config.load import files, load
 from mlosd.core.errors import MlosError
 
 
@@ -21,7 +23,8 @@ def main(arguments: list[str]) -> int:
         if "--project" in arguments:
             _tell(asdict(_project([a.removeprefix("--as=") for a in arguments if a.startswith("--as=")])))
         elif "--values" in arguments:
-            _tell(asdict(load()))
+            own = [Path(a.removeprefix("--own=")) for a in arguments if a.startswith("--own=")]
+            _tell(asdict(load([*files(), *(file for file in own if file.is_file())])))
         elif "--json" in arguments:
             for origin in load().origins:
                 _tell(asdict(origin))

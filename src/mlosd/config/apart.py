@@ -6,6 +6,7 @@ What a user wrote (mlos.toml) is read as that user, not as root.
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from mlosd.config.project import ProjectFile
@@ -15,9 +16,9 @@ from mlosd.core.errors import BadConfig
 SECONDS = 30
 
 
-def load() -> Loaded:
-    """The settings in effect. Raises BadConfig naming file and key."""
-    read = _run("--values")
+def load(own: Path | None = None) -> Loaded:
+    """The settings in effect; `own` is read last, if it is there. Raises BadConfig naming file and key."""
+    read = _run("--values", *([f"--own={own}"] if own else []))
     sections = {name: SECTIONS[name](**values) for name, values in read["settings"].items()}
     return Loaded(Settings(**sections), tuple(Origin(**origin) for origin in read["origins"]))
 

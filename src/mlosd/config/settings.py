@@ -82,6 +82,19 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
+class Mode:
+    """[mode]"""
+
+    __pydantic_config__ = STRICT
+
+    machine: Annotated[str, Len(1)]
+    for_jobs: bool
+    allow: Literal["everybody", "operators"]
+    pinned: list[str]
+    fights: Annotated[int, Ge(0), Le(1000)]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole of mlosd.toml."""
 
@@ -93,9 +106,18 @@ class Settings:
     projects: Projects
     lineage: Lineage
     models: Models
+    mode: Mode
 
 
-SECTIONS = {"daemon": Daemon, "jobs": Jobs, "store": Store, "projects": Projects, "lineage": Lineage, "models": Models}
+SECTIONS = {
+    "daemon": Daemon,
+    "jobs": Jobs,
+    "store": Store,
+    "projects": Projects,
+    "lineage": Lineage,
+    "models": Models,
+    "mode": Mode,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,44 @@ class ModelChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ModeChanged(Event):
+    MESSAGE_ID: ClassVar[str] = "5f0e6a3d1c7b4d0e9a48b1b7f2c1a060"
+    TEXT: ClassVar[str] = "ML mode: lease {lease} of {who}: {detail}"
+    detail: str = named(names.DETAIL)
+    who: str = named(names.USER)
+    lease: str = named(names.LEASE)
+
+
+@dataclass(frozen=True, slots=True)
+class KnobChanged(Event):
+    MESSAGE_ID: ClassVar[str] = "5f0e6a3d1c7b4d0e9a48b1b7f2c1a061"
+    TEXT: ClassVar[str] = "{knob}: {target}: {before} -> {after}"
+    knob: str = named(names.KNOB)
+    target: str = named(names.TARGET)
+    before: str = named(names.BEFORE)
+    after: str = named(names.AFTER)
+
+
+@dataclass(frozen=True, slots=True)
+class KnobKept(Event):
+    MESSAGE_ID: ClassVar[str] = "5f0e6a3d1c7b4d0e9a48b1b7f2c1a062"
+    PRIORITY: ClassVar[int] = 5
+    TEXT: ClassVar[str] = "{knob}: {target} is {after} and stays so: {reason}"
+    knob: str = named(names.KNOB)
+    target: str = named(names.TARGET)
+    after: str = named(names.AFTER)
+    reason: str = named(names.REASON)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadroomKept(Event):
+    MESSAGE_ID: ClassVar[str] = "5f0e6a3d1c7b4d0e9a48b1b7f2c1a063"
+    TEXT: ClassVar[str] = "headroom: {detail}: {reason}"
+    detail: str = named(names.DETAIL)
+    reason: str = named(names.REASON)
+
+
+@dataclass(frozen=True, slots=True)
 class CallerRefused(Event):
     MESSAGE_ID: ClassVar[str] = "5f0e6a3d1c7b4d0e9a48b1b7f2c1a030"
     PRIORITY: ClassVar[int] = 5

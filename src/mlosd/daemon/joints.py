@@ -1,24 +1,35 @@
 """Where siblings meet: what one service has becomes what another one takes. Each function is one such seam."""
 
+import contextlib
 import os
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlosd.core.errors import BadRequest, NotFound
+from mlosd.api.caller import user_name
+from mlosd.core.errors import BadConfig, BadRequest, NotFound
+from mlosd.jobs import classes
 from mlosd.jobs.backend import Usage
+from mlosd.jobs.classes import JobClass
 from mlosd.jobs.job import Job
-from mlosd.jobs.state import Done
+from mlosd.jobs.state import Done, Running, Stopping, process
 from mlosd.jobs.table import JobTable
 from mlosd.kernel.file_handle import FileHandle
+from mlosd.kernel.procfs import starttime
 from mlosd.lineage import places
 from mlosd.lineage.account import Used
 from mlosd.lineage.filesystems import Filesystems
 from mlosd.lineage.places import Root
 from mlosd.lineage.privacy import Rights
 from mlosd.lineage.subject import Subject
+from mlosd.mode.implied import Training
 from mlosd.projects.resolve import Reader
 from mlosd.registry.capture import Capture
 from mlosd.registry.written import Closed
 from mlosd.store.projects import Projects
+
+if TYPE_CHECKING:
+    from mlosd.daemon.rooms.jobs import JobRooms
 
 
 def subject(job: Job) -> Subject:
@@ -128,3 +139,68 @@ class ModelWrites:
     async def settle(self, run: int) -> None:
         """The job has ended."""
         await self._capture.settle(run)
+
+
+def training(jobs: "JobRooms", id_: int, *, implies: bool = True) -> Training | None:
+    """A job that runs, as ML mode knows it; None for one that does not, or stands still."""
+    try:
+        job = jobs.table.get(id_)
+    except KeyError:
+        return None
+    if not isinstance(job.state, Running | Stopping):
+        return None
+    running, request = process(job.state), job.request
+    assert running is not None
+    try:
+        of_class = classes.read(request.job_class)
+    except (KeyError, BadConfig):
+        of_class = JobClass(request.job_class, "")
+    return Training(
+        id=job.id,
+        name=request.name,
+        owner=request.owner.uid,
+        user=user_name(request.owner.uid),
+        # What is in production serves: it must not push others away because its class is the default one.
+        profile=of_class.mode if implies and request.env != "prod" else None,
+        after=of_class.mode_after,
+        age=max(0.0, time.time() - running.started_at),
+        cpus=job.cpus,
+        gpus=job.gpus,
+        memory=request.limits.memory,
+        cgroup=running.cgroup,
+        pid=running.pid,
+        starttime=starttime(running.pid),
+    )
+
+
+def held_cpus(jobs: "JobRooms") -> frozenset[int]:
+    """The CPUs that jobs are bound to."""
+    return frozenset(cpu for job in jobs.table.unfinished() for cpu in job.cpus)
+
+
+def note(jobs: "JobRooms", id_: int, text: str) -> None:
+    """Tell the owner of a job something about it."""
+    with contextlib.suppress(KeyError):
+        job = jobs.table.get(id_)
+        if text not in job.notes:
+            jobs.table.amend(job, notes=(*job.notes, text))
+
+
+class LowJobs:
+    """The jobs that may stand still while others train: those that run, and whose class brings no mode."""
+
+    def __init__(self, jobs: "JobRooms") -> None:
+        self._jobs = jobs
+
+    def running(self) -> list[int]:
+        """Their numbers, the last one first."""
+        found = (training(self._jobs, job.id) for job in self._jobs.table.unfinished())
+        return [job.id for job in found if job is not None and job.profile is None]
+
+    def freeze(self, id_: int) -> None:
+        """Raises MlosError, OSError."""
+        self._jobs.control.freeze(id_)
+
+    def thaw(self, id_: int) -> None:
+        """Raises MlosError, OSError."""
+        self._jobs.control.thaw(id_)

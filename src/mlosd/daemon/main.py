@@ -17,6 +17,7 @@ from mlosd.api.methods.datasets import Datasets
 from mlosd.api.methods.exchange import Exchange
 from mlosd.api.methods.jobs import Jobs
 from mlosd.api.methods.lineage import Lineage
+from mlosd.api.methods.mode import Mode
 from mlosd.api.methods.models import Models
 from mlosd.api.methods.projects import Projects
 from mlosd.api.registry import Registry
@@ -30,6 +31,7 @@ from mlosd.daemon import joints, lifecycle
 from mlosd.daemon.paths import Paths, paths
 from mlosd.daemon.rooms.ground import Ground
 from mlosd.daemon.rooms.jobs import JobRooms, job_rooms
+from mlosd.daemon.rooms.mode import ModeRooms, mode_rooms
 from mlosd.daemon.rooms.models import ModelRegistry, model_registry
 from mlosd.daemon.rooms.observing import Observing, observing
 from mlosd.daemon.rooms.projects import ProjectRooms, project_rooms
@@ -55,6 +57,7 @@ class House:
     models: ModelRegistry
     seen: Observing
     jobs: JobRooms
+    mode: ModeRooms
     service: Service
 
 
@@ -65,10 +68,11 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     survey.require_openat2()
     database = Database(where.database, keep_backups=settings.store.keep_backups)
     watchers = Watchers()
+    listeners = [log, watchers.tell]
 
     def emit(event: events.Event) -> None:
-        log(event)
-        watchers.tell(event)
+        for listener in listeners:
+            listener(event)
 
     ground = Ground(where, settings, database, ProjectTable(database), Versions(database), Reader(), emit)
     walks = LineageTable(database)
@@ -76,6 +80,8 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
     models = model_registry(ground, walks.inputs_of)
     seen = observing(ground, projects, models)
     jobs = job_rooms(ground, projects, seen)
+    mode = mode_rooms(ground, jobs)
+    listeners.append(mode.implied.heard)
     lineage = LineageService(
         lineage=walks,
         names=Names(walks, ground.projects, ModelTable(database)),
@@ -104,12 +110,13 @@ def wire(where: Paths, loaded: Loaded, log: lifecycle.Emit) -> House:
         Datasets(projects.datasets, authority),
         Lineage(lineage, jobs.service, authority),
         Models(models.service, authority),
+        Mode(mode.answers, authority),
         Exchange(exchange, authority),
     ):
         for name, handler in noun.handlers().items():
             registry.add(name, handler)
     registry.complete()
-    return House(ground, projects, models, seen, jobs, Service(registry, authority.authorise, emit))
+    return House(ground, projects, models, seen, jobs, mode, Service(registry, authority.authorise, emit))
 
 
 def _status(ground: Ground, jobs: JobRooms) -> Callable[[], dict[str, object]]:
@@ -133,6 +140,7 @@ async def live(house: House) -> None:
     house.models.service.open()
     follower.open()
     await jobs.runner.open()
+    await house.mode.open([job.id for job in jobs.table.unfinished()])
     follower.take_up(lambda run: joints.subject_of(jobs.table, run))
     house.projects.following.open(ground.projects.all())
     server = Server(house.service)
@@ -143,14 +151,16 @@ async def live(house: House) -> None:
         ground.emit(events.DaemonStopping(reason))
     finally:
         await server.close()
-        for part in (jobs.runner, follower, house.models, house.projects.following, ground.reader, ground.database):
+        services = (house.mode, jobs.runner, follower, house.models, house.projects.following)
+        for part in (*services, ground.reader, ground.database):
             await part.close()
 
 
 def arguments() -> argparse.Namespace:
     """The command line of mlosd(8)."""
     parser = argparse.ArgumentParser(prog="mlosd", description="The mlosd daemon. People talk to it with mlosctl(1).")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="keep all state below DIR, for demos and tests")
+    about_root = "keep all state below DIR, for demos and tests; settings in DIR/mlosd.toml count last"
+    parser.add_argument("--root", type=Path, metavar="DIR", help=about_root)
     parser.add_argument("--version", action="version", version=f"mlosd {mlosd.__version__}")
     return parser.parse_args()
 
@@ -159,7 +169,8 @@ def main() -> int:
     """Run the daemon until it is told to stop. Exits with a sysexits(3) code."""
     given = arguments()
     try:
-        house = wire(paths(given.root), apart.load(), journald.open_log())
+        own = given.root / "mlosd.toml" if given.root else None
+        house = wire(paths(given.root), apart.load(own), journald.open_log())
         asyncio.run(live(house))
     except MlosError as e:
         hint = f"\n  hint: {e.hint}" if e.hint else ""

@@ -10,7 +10,7 @@ A knob is one module in `mode/knobs/` with a constant KNOB. Its docstring is its
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from mlosd.core.errors import BadRequest
 from mlosd.mode.scene import Scene, Setting
@@ -51,6 +51,14 @@ class Held(Protocol):
 
     async def release(self) -> None:
         """Let go now."""
+
+
+@runtime_checkable
+class EndsItself(Held, Protocol):
+    """A lease that may end without us: its process may die, or somebody may type the panic chord."""
+
+    async def ended(self) -> str:
+        """Wait for its end: "panic" where a person wants out of the mode at once; else "ended"."""
 
 
 @dataclass(frozen=True, slots=True)

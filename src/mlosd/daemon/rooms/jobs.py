@@ -29,6 +29,7 @@ class JobRooms:
     table: JobTable
     runs: Runs
     runner: Runner
+    control: Control
     backend: Backend
 
 
@@ -60,10 +61,11 @@ def job_rooms(ground: Ground, projects: ProjectRooms, seen: Observing) -> JobRoo
         on_start=on_start,
         on_end=on_end,
     )
+    control = Control(table, runner, keepers)
     service = JobService(
         table=table,
         runner=runner,
-        control=Control(table, runner, keepers),
+        control=control,
         backend=backend,
         ledger=ledger,
         keepers=keepers,
@@ -72,4 +74,4 @@ def job_rooms(ground: Ground, projects: ProjectRooms, seen: Observing) -> JobRoo
         user_name=user_name,
         find_project=projects.service.find_id_and_name,
     )
-    return JobRooms(service, table, runs, runner, backend)
+    return JobRooms(service, table, runs, runner, control, backend)
