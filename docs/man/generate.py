@@ -16,7 +16,7 @@ from mlosd.cli import program
 from mlosd.cli.main import NOUNS
 
 # Of the last change to what the pages say; the same tree gives the same bytes.
-DATE = "2026-11-20"
+DATE = "2026-11-28"
 HERE = Path(__file__).resolve().parent
 GENERATED = '.\\" Made by docs/man/generate.py from the command tree; change src/mlosd/cli instead.'
 

@@ -8,7 +8,7 @@ from mlosd import __version__
 from mlosd.core import data
 
 HERE = Path(__file__).resolve().parent
-DATE = "2026-11-20"
+DATE = "2026-11-28"
 PAGE = "mlosd.toml.5"
 
 BEFORE = f""".\\" Made by docs/man/settings.py from daemon/mlosd.toml; change that instead.

@@ -95,6 +95,12 @@ def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list
     return _beginning([(model["name"], f"{model['project']}/{model['path']}") for model in found], incomplete)
 
 
+def profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    """Names of profiles of ML mode."""
+    found = _ask(ctx, "io.mlosd.Mode.Profiles", {}).get("profiles", [])
+    return _beginning([(profile["name"], profile["summary"]) for profile in found], incomplete)
+
+
 def environments(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
     """Names of environments."""
     return _beginning([(name, None) for name in ENVIRONMENTS], incomplete)

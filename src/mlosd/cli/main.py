@@ -8,6 +8,7 @@ from mlosd import __version__
 NOUNS = {
     "run": "Run a command as a job, on this terminal.",
     "job": "Submit, list, follow, stop and freeze jobs.",
+    "mode": "Put training first on this machine, and everything back afterwards.",
     "project": "Register project directories.",
     "lineage": "Show what something was made from, and what was made of it.",
     "dataset": "Look at datasets and whether they changed.",
