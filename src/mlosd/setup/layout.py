@@ -12,7 +12,7 @@ _SHARED = (
     "share/zsh/site-functions/_mlosctl",
     "share/fish/vendor_completions.d/mlosctl.fish",
 )
-_COMMANDS = ("mlosctl", "mlosd-setup")
+_COMMANDS = ("mlosctl", "mlosd-restore", "mlosd-setup")
 _UNITS = ("*.service", "*.socket", "*.slice")
 _BIN = b"/usr/bin/"
 
