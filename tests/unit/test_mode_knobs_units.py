@@ -29,8 +29,8 @@ FOUR = Topology(tuple(Cpu(number, number, 0, 0) for number in range(4)))
 BACKGROUND = ["system.slice", "user.slice", "machine.slice", "mlos-ci.slice", "mlos-data.slice"]
 GIB = 1 << 20  # in kB, as /proc/meminfo counts
 UNITS: dict[str, dict[str, Any]] = {
-    "system.slice": {},
-    "user.slice": {},
+    **{unit: {} for unit in (*BACKGROUND, "mlos.slice")},
+    "asleep.slice": {"ActiveState": "inactive"},
     "init.scope": {},
     "apt-daily.timer": {},
     "man-db.timer": {"ActiveState": "inactive"},
@@ -69,6 +69,12 @@ def _wanted(wishes: list[Wish]) -> dict[str, str | None]:
 
 def _reasons(wishes: list[Wish]) -> dict[str, str]:
     return {wish.target: wish.reason for wish in wishes if isinstance(wish, Cannot)}
+
+
+def test_a_slice_that_is_not_active_is_left_asleep(tmp_path: Path, pid1: Systemd) -> None:
+    scene = _scene(tmp_path, pid1, slice_="asleep.slice")
+    [wish] = _wishes(mlos_weight.KNOB, 10_000, scene)
+    assert wish == Cannot("asleep.slice CPUWeight", "nothing runs there now")
 
 
 def test_training_gets_its_weight(tmp_path: Path, pid1: Systemd) -> None:

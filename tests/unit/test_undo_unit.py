@@ -23,6 +23,8 @@ CLEAR_CPUS = f"{CLEAR}/a.slice.d/50-AllowedCPUs.conf"
 UNITS: dict[str, dict[str, Any]] = {
     "system.slice": {"CPUWeight": 100, "MemoryHigh": 1 << 30},
     "user.slice": {},
+    "init.scope": {},
+    "asleep.slice": {"ActiveState": "inactive"},
     "idle.slice": {"CPUWeight": 0, "AllowedCPUs": b"\x0f\x01"},
     "apt-daily.timer": {},
     "fstrim.timer": {"ActiveState": "inactive"},
@@ -340,3 +342,25 @@ def test_threads_do_not_take_each_others_answers(systemd: Systemd) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_slice_that_fell_asleep_is_put_back_by_its_drop_in_alone(manager: Manager, properties: Property) -> None:
+    properties.write("asleep.slice CPUWeight", "10 runtime")
+    asked = len(manager.called("SetUnitProperties"))
+    properties.write("asleep.slice CPUWeight", "[not set]")
+    assert not manager.drop_in("asleep.slice", "CPUWeight").exists()
+    assert len(manager.called("SetUnitProperties")) == asked
+    assert manager.called("Reload")
+    assert properties.read("asleep.slice CPUWeight") == "[not set]"
+
+
+def test_what_pid_1_wrote_among_the_transient_units_is_found_and_taken_away(
+    manager: Manager, properties: Property
+) -> None:
+    properties.write("init.scope AllowedCPUs", "0-1 runtime")
+    transient = manager.control.with_name("transient") / "init.scope.d/50-AllowedCPUs.conf"
+    transient.parent.mkdir(parents=True)
+    manager.drop_in("init.scope", "AllowedCPUs").rename(transient)
+    assert properties.read("init.scope AllowedCPUs") == "0-1 runtime"
+    properties.write("init.scope AllowedCPUs", "")
+    assert (transient.exists(), properties.read("init.scope AllowedCPUs")) == (False, "")

@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from mlosd.core import events
 from mlosd.core.own_thread import in_own_thread
-from mlosd.kernel.inotify import MODIFY, Inotify
+from mlosd.kernel.cgroupfs import Cgroup
+from mlosd.kernel.inotify import CREATE, IGNORED, MODIFY, Inotify
 from mlosd.kernel.uevent import Uevents
-from mlosd.mode import rivals
+from mlosd.mode import rivals, slices
 from mlosd.mode.machine import Checked
 from mlosd.mode.service import ModeService
 from mlosd.mode.watched import Fights, files
@@ -42,6 +44,7 @@ class Drift:
         self._uevents: Uevents | None = None
         self._watches: dict[str, tuple[int, int]] = {}  # file -> watch, descriptor that keeps its inode
         self._keys: dict[int, Key] = {}
+        self._slices: dict[Path, int] = {}
         self._changed: set[Key] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -80,6 +83,7 @@ class Drift:
         if not self._service.wish.is_on:
             self._fights.forget()
             self._yielded.clear()
+        self._watch_slices()
         wanted = {
             str(file): pending.key
             for pending in self._service.pending()
@@ -99,9 +103,30 @@ class Drift:
                 self._watches[file] = watch, fd
                 self._keys[watch] = wanted[file]
 
+    def _watch_slices(self) -> None:
+        """A slice that begins while the mode is on is to be treated as those that were there before it."""
+        assert self._inotify is not None
+        host = self._service.machine.host
+        is_on = self._service.wish.is_on and host.pid1 is not None
+        wanted = {host.cgroups, host.cgroups / slices.ABOVE_JOBS} if is_on else set()
+        for folder in self._slices.keys() - wanted:
+            with contextlib.suppress(OSError):  # it went away, and its watch with it
+                self._inotify.rm_watch(self._slices[folder])
+            del self._slices[folder]
+        for folder in wanted - self._slices.keys():
+            with contextlib.suppress(OSError), Cgroup.open(folder) as cgroup:
+                self._slices[folder] = self._inotify.add_watch(cgroup.fd, CREATE)
+
     def _read(self) -> None:
         assert self._inotify is not None
-        self._changed.update(self._keys[event.wd] for event in self._inotify.read() if event.wd in self._keys)
+        for event in self._inotify.read():
+            if event.wd in self._keys:
+                self._changed.add(self._keys[event.wd])
+            elif event.mask & IGNORED:
+                self._slices = {folder: watch for folder, watch in self._slices.items() if watch != event.wd}
+            elif event.wd in self._slices.values() and event.name.endswith(b".slice"):
+                # PID 1 makes the cgroup first and calls the slice active a moment later.
+                asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._service.soon)
         if self._changed and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settled)
 

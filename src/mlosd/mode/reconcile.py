@@ -81,6 +81,8 @@ def _write(step: Step, kind: Kind) -> str | None:
         if e.errno in _GONE:
             return "it went away meanwhile"
         return e.strerror or str(e)
+    except (ValueError, KeyError) as e:
+        return f"{type(e).__name__}: {e}"
     return None if kind.same(now, step.value) else f"it reads back {now!r}"
 
 

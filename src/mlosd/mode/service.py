@@ -22,7 +22,7 @@ from mlosd.mode.plan import Plan
 from mlosd.mode.reconcile import CoreRefused, RefusedStep
 from mlosd.mode.scene import Setting
 from mlosd.undo.change import Pending
-from mlosd.undo.log import Busy
+from mlosd.undo.log import Busy, OtherFormat
 from mlosd.undo.rollback import Leftover, Report
 
 T = TypeVar("T")
@@ -227,6 +227,8 @@ class ModeService:
                 raise
             except Busy:
                 raise Refused("another program is putting the machine back now", hint="try again") from None
+            except OtherFormat as e:
+                raise Refused(str(e), hint="run the mlosd-restore of the version that wrote it") from None
             await self._holds.drop(wish.settings)
             self._note_back(outcome.given_back)
             self.state.plan, self.state.notes = planned.plan, planned.notes
@@ -240,12 +242,16 @@ class ModeService:
 
     def _note_back(self, report: Report) -> None:
         """What was put back, what is somebody else's now, and what could not be: that drains the mode."""
-        for one in (*report.restored,):
+        for one in report.restored:
             self._emit(events.KnobChanged(one.knob, one.target, str(one.after), str(one.before)))
         for left in report.kept:
             self._emit(events.KnobKept(left.pending.knob, left.pending.target, str(left.now), left.reason))
         self.state.kept = [*self.state.kept, *report.kept][-50:]
         self.state.drained = list(report.failed)
+        if report.damaged:
+            self._emit(events.Failed("the undo log of ML mode", f"{report.damaged} lines of it cannot be read"))
+        for what in report.unfinished:
+            self._emit(events.Degraded(f"ML mode is left, and not finished: {what}"))
         for left in report.failed:
             self._emit(
                 events.Failed(f"{left.pending.target} could not be put back to {left.pending.before}", left.reason)

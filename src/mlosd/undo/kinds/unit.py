@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlosd.undo.dbus import DBusError, Variant
@@ -46,19 +46,22 @@ class Property(Plain):
             if e.name in _UNKNOWN:
                 raise OSError(errno.ENOENT, f"systemd here knows no {name} of {unit}") from e
             raise
-        return _shown(name, value) + (_RUNTIME if self._drop_in(unit, name).exists() else "")
+        return _shown(name, value) + (_RUNTIME if any(file.exists() for file in self._drop_ins(unit, name)) else "")
 
     def write(self, target: str, value: str | None) -> None:
         """EINVAL: it cannot have such a value."""
         unit, _, name = target.partition(" ")
-        for step in self._steps(name, value or ""):
+        stays = (value or "").endswith(_RUNTIME)
+        # PID 1 makes the cgroup of a slice that is not active, for a property that is set, and leaves it there.
+        # What such a slice has is in its drop-in only.
+        is_asleep = not stays and unit.endswith(".slice") and self._systemd.state(unit) != "active"
+        for step in () if is_asleep else self._steps(name, value or ""):
             self._systemd.set(unit, {name: _variant(name, step)})
-        if not (value or "").endswith(_RUNTIME):
-            drop_in = self._drop_in(unit, name)
-            drop_in.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # other drop-ins of the unit are there
-                drop_in.parent.rmdir()
+        if not stays:
+            self._remove(self._drop_ins(unit, name))
             self._must_reload = True
+        if is_asleep:
+            self.finish()
 
     def passing(self, target: str, value: str | None) -> tuple[str, ...]:
         """What `write` of this value makes of the target on its way: whoever dies there has left one of these."""
@@ -73,7 +76,8 @@ class Property(Plain):
         ]
         if (value or "").endswith(_RUNTIME):
             return "; ".join(sets)
-        return "; ".join([*sets, f"rm -f {self._drop_in(unit, name)}", "systemctl daemon-reload"])
+        files = " ".join(map(str, self._drop_ins(unit, name)))
+        return "; ".join([*sets, f"rm -f {files}", "systemctl daemon-reload"])
 
     def finish(self) -> None:
         """A drop-in that was removed is forgotten by PID 1 when it reads the unit files again. Raises OSError."""
@@ -89,8 +93,17 @@ class Property(Plain):
             yield self._possible.read_text(encoding="ascii").strip()
         yield plain
 
-    def _drop_in(self, unit: str, name: str) -> Path:
-        return self._systemd.control / f"{unit}.d" / f"50-{_SETTING.get(name, name)}.conf"
+    def _drop_ins(self, unit: str, name: str) -> tuple[Path, ...]:
+        """Where PID 1 writes it down; of a unit without a file of its own, such as init.scope, among the transient."""
+        file = Path(f"{unit}.d") / f"50-{_SETTING.get(name, name)}.conf"
+        every = (self._systemd.control / file, self._systemd.control.with_name("transient") / file)
+        return every[:1] if unit.endswith(".slice") else every
+
+    def _remove(self, files: Iterable[Path]) -> None:
+        for file in files:
+            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # other drop-ins of the unit are there, or none ever was
+                file.parent.rmdir()
 
 
 class State(Plain):
