@@ -4,6 +4,7 @@ The messages go through dbus-fast, so that nothing here is read or written by th
 """
 
 import contextlib
+import fnmatch
 import io
 import re
 import socket
@@ -145,11 +146,21 @@ class Manager:
                 if name not in self.stuck:
                     self.units[name]["ActiveState"] = "active" if message.member == "StartUnit" else "inactive"
                 return Message.new_method_return(message, "o", [f"/org/freedesktop/systemd1/job/{len(self.calls)}"])
+            case "ListUnitsByPatterns", [[], patterns]:
+                return Message.new_method_return(message, "a(ssssssouso)", [self._listed(patterns)])
             case "Reload", []:
                 self._reload()
             case _:
                 return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownMethod", str(message.member))
         return Message.new_method_return(message)
+
+    def _listed(self, patterns: list[str]) -> list[list[Any]]:
+        """The units in memory, as ListUnits has them."""
+        return [
+            [name, name, unit["LoadState"], unit["ActiveState"], "sub", "", f"/{number}", 0, "", "/"]
+            for number, (name, unit) in enumerate(self.units.items())
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        ]
 
     def _find(self, name: str) -> dict[str, Any]:
         """A unit, loaded when it is first asked for. Every name of a slice can be loaded; it is not active then."""

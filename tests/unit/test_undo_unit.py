@@ -364,3 +364,22 @@ def test_what_pid_1_wrote_among_the_transient_units_is_found_and_taken_away(
     assert properties.read("init.scope AllowedCPUs") == "0-1 runtime"
     properties.write("init.scope AllowedCPUs", "")
     assert (transient.exists(), properties.read("init.scope AllowedCPUs")) == (False, "")
+
+
+def test_many_units_are_asked_about_in_one_question(manager: Manager, systemd: Systemd) -> None:
+    asked = len(manager.calls)
+    with systemd.listed(asking={"fstrim.timer"}):
+        assert systemd.state("apt-daily.timer") == "active"
+        assert systemd.state("nobody.timer", "LoadState") == "not-found"
+        assert len(manager.calls) == asked + 1
+        assert systemd.state("fstrim.timer") == "inactive"
+        assert len(manager.calls) == asked + 2
+    systemd.state("apt-daily.timer")
+    assert len(manager.calls) == asked + 3
+
+
+def test_a_reload_that_nobody_waits_for_is_carried_out(manager: Manager, systemd: Systemd) -> None:
+    systemd.waits_for_reload = False
+    systemd.reload()
+    assert systemd.state("apt-daily.timer") == "active"  # what comes after it is answered after it
+    assert manager.called("Reload")

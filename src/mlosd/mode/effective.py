@@ -42,7 +42,7 @@ class Effect:
 def effective(changed: Changed, host: Host) -> Effect | None:
     """What is in force of a change; None where the value itself is all there is to know."""
     if changed.kind == "cpulist" and changed.target.endswith("/smp_affinity_list"):
-        return _within(Path(changed.target).with_name("effective_affinity_list"), changed.after or "")
+        return _interrupt(Path(changed.target).with_name("effective_affinity_list"), changed.after or "")
     unit, _, name = changed.target.partition(" ")
     check = _PROPERTIES.get(name) if changed.kind == "unit" else None
     if check is None or host.pid1 is None:
@@ -103,6 +103,14 @@ _PROPERTIES: dict[str, Callable[[Path, str, Host], Effect]] = {
     "MemoryLow": _memory("memory.low"),
     "MemoryHigh": _memory("memory.high"),
 }
+
+
+def _interrupt(file: Path, asked: str) -> Effect:
+    """Many controllers can move an interrupt only while it is being handled (kernel/irq/migration.c)."""
+    effect = _within(file, asked)
+    if effect.says == "differs":
+        return Effect(effect.value, "unknown", f"still on {effect.value}: it moves when it fires next")
+    return effect
 
 
 def _within(file: Path, asked: str) -> Effect:

@@ -4,7 +4,8 @@ Owns the undo log and the kinds. Must not own: leases, or the decision what is w
 service calls it in a thread of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,8 +91,15 @@ class Machine:
         """What would change for this wish. Reads only."""
         scene, why = self.scene(wish)
         pending = self.log.pending()
-        steps = plan(wish.settings, scene, self.kinds, pending, pinned=self._pins(), yielded=self._yielded)
+        with self._units_listed(wish, pending):
+            steps = plan(wish.settings, scene, self.kinds, pending, pinned=self._pins(), yielded=self._yielded)
         return Planned(steps, scene, (*wish.notes, *why))
+
+    def _units_listed(self, wish: Effective, pending: Sequence[Pending]) -> AbstractContextManager[None]:
+        """One question about all units instead of one about each. Those that we stopped may not be in the list."""
+        if self.host.pid1 is None or not wish.is_on:
+            return nullcontext()
+        return self.host.pid1.listed(asking={one.target for one in pending if one.kind == "unit-state"})
 
     def carry_out(self, planned: Planned) -> Outcome:
         """Make it so. Raises CoreRefused, and OSError where the log cannot be written."""

@@ -14,7 +14,8 @@ from typing import Any
 
 _FIXED = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d", "h": "I"}
 _ALIGNMENT = {"y": 1, "n": 2, "q": 2, "x": 8, "t": 8, "d": 8, "(": 8, "{": 8, "g": 1, "v": 1}
-_CALL, _RETURN, _ERROR = 1, 2, 3
+_CALL, _RETURN, _ERROR, _SIGNAL = 1, 2, 3, 4
+_NO_REPLY_EXPECTED = 1
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SIGNATURE = 1, 2, 3, 4, 5, 6, 8
 _LARGEST = 1 << 26
 SECONDS = 25.0
@@ -180,8 +181,24 @@ class Peer:
             self._socket.close()
             raise
 
-    def call(self, *, destination: str, path: str, interface: str, member: str, signature: str, body: Any) -> Any:
-        """The reply's values. Raises DBusError, or OSError where the connection ended."""
+    def call(self, **what: Any) -> Any:
+        """The reply's values. Raises DBusError, or OSError where the connection ended. `what`: see `_send`."""
+        serial = self._send(0, **what)
+        while True:
+            kind_of, found, values = self._message()
+            if found.get(_REPLY_SERIAL) != serial:
+                continue
+            if kind_of == _ERROR:
+                raise DBusError(found.get(_ERROR_NAME, ""), str(values[0]) if values else "")
+            return values
+
+    def tell(self, **what: Any) -> None:
+        """The same without waiting for a reply, and without hearing of an error."""
+        self._send(_NO_REPLY_EXPECTED, **what)
+
+    def _send(
+        self, flags: int, *, destination: str, path: str, interface: str, member: str, signature: str, body: Any
+    ) -> int:
         serial = next(self._serials)
         content = Writer()
         for kind, value in zip(types(signature), body, strict=True):
@@ -189,17 +206,11 @@ class Peer:
         fields = [(_PATH, "o", path), (_INTERFACE, "s", interface), (_MEMBER, "s", member)]
         fields += [(_DESTINATION, "s", destination)] + ([(_SIGNATURE, "g", signature)] if signature else [])
         head = Writer()
-        head.data += struct.pack("<BBBBII", ord("l"), _CALL, 0, 1, len(content.data), serial)
+        head.data += struct.pack("<BBBBII", ord("l"), _CALL, flags, 1, len(content.data), serial)
         head.put("a(yv)", [(code, Variant(kind, value)) for code, kind, value in fields])
         head.data += bytes(-len(head.data) % 8)
         self._socket.sendall(head.data + content.data)
-        while True:
-            kind_of, found, values = self._message()
-            if found.get(_REPLY_SERIAL) != serial:
-                continue  # a signal
-            if kind_of == _ERROR:
-                raise DBusError(found.get(_ERROR_NAME, ""), str(values[0]) if values else "")
-            return values
+        return serial
 
     def close(self) -> None:
         self._socket.close()
@@ -221,6 +232,10 @@ class Peer:
         order = ">" if fixed[:1] == b"B" else "<"
         _, kind, _, _, length, _, fields = struct.unpack(f"{order}BBBBIII", fixed)
         rest = self._exactly(fields + -fields % 8)
+        if kind == _SIGNAL:
+            # PID 1 tells everybody on this socket of everything: not worth taking apart.
+            self._exactly(length)
+            return kind, {}, []
         found = dict(Reader(fixed + rest, 12, order).take("a(yv)"))
         body = Reader(self._exactly(length), 0, order)
         return kind, found, [body.take(one) for one in types(found.get(_SIGNATURE, ""))]

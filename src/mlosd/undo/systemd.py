@@ -1,10 +1,11 @@
 """PID 1, asked through its private socket: properties of units, start and stop (org.freedesktop.systemd1(5))."""
 
+import contextlib
 import os
 import string
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ _UNIT = f"{_NAME}.Unit"
 # PID 1 executes itself anew (`systemctl daemon-reexec`): it is not there for a moment.
 _PATIENCE = 10.0
 _PAUSE = 0.02
+_PATTERNS = ["*.slice", "*.scope", "*.service", "*.timer", "*.path"]
+_NOT_IN_MEMORY = {"LoadState": "not-found", "ActiveState": "inactive"}
 
 
 def unit_path(name: str) -> str:
@@ -45,6 +48,9 @@ class Systemd:
         self._patience = self._left = patience
         self._peer: Peer | None = None
         self._was_there = False
+        self._listed: dict[str, dict[str, str]] | None = None
+        self._asked_for: frozenset[str] = frozenset()
+        self.waits_for_reload = True
         self._one_at_a_time = threading.Lock()
 
     def is_there(self) -> bool:
@@ -58,7 +64,24 @@ class Systemd:
 
     def state(self, unit: str, name: str = "ActiveState") -> str:
         """A property that every unit has: ActiveState, LoadState. Raises OSError."""
+        if self._listed is not None and unit not in self._asked_for:
+            return self._listed.get(unit, _NOT_IN_MEMORY)[name]
         return str(self._call(unit_path(unit), _PROPERTIES, "Get", "ss", _UNIT, name)[0])
+
+    @contextlib.contextmanager
+    def listed(self, *, asking: Collection[str] = ()) -> Iterator[None]:
+        """Answer `state` from one list of all units in memory while this lasts; `asking`: of these, PID 1 itself.
+
+        To be asked about a unit that is not in memory, PID 1 reads its file and those of all that it names, and forgets
+        them again. What is not in memory does not run; that is all that most want to know.
+        """
+        units = self._call(_ROOT, _MANAGER, "ListUnitsByPatterns", "asas", [], _PATTERNS)[0]
+        self._asked_for = frozenset(asking)
+        self._listed = {unit[0]: {"LoadState": unit[2], "ActiveState": unit[3]} for unit in units}
+        try:
+            yield
+        finally:
+            self._listed = None
 
     def resource(self, unit: str, name: str) -> Any:
         """A property of a slice, service or scope: CPUWeight, AllowedCPUs, ControlGroup. Raises OSError."""
@@ -83,8 +106,15 @@ class Systemd:
         return str(self._call(path, _PROPERTIES, "Get", "ss", f"{_NAME}.Job", "JobType")[0])
 
     def reload(self) -> None:
-        """Read all unit files again (`systemctl daemon-reload`)."""
-        self._call(_ROOT, _MANAGER, "Reload", "")
+        """Read all unit files again (`systemctl daemon-reload`). Waits for it only with `waits_for_reload`: it takes
+        PID 1 long, and what comes after it on the same connection waits in any case."""
+        if self.waits_for_reload:
+            self._call(_ROOT, _MANAGER, "Reload", "")
+            return
+        with self._one_at_a_time:
+            if self._peer is None:
+                self._peer = Peer(self._path)
+            self._peer.tell(destination=_NAME, path=_ROOT, interface=_MANAGER, member="Reload", signature="", body=())
 
     def close(self) -> None:
         if self._peer is not None:

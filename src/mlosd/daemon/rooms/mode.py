@@ -51,7 +51,7 @@ def mode_rooms(ground: Ground, jobs: JobRooms) -> ModeRooms:
     yielded: dict[tuple[str, str], str] = {}
     machine = Machine(
         host,
-        kinds.every(),
+        kinds.Kinds(host.pid1 or Systemd()),
         ground.where.run / "mode" / "undo.log",
         pins=lambda: Pins(settings.pinned, etc=host.etc, proc=host.proc),
         yielded=lambda knob, target: yielded.get((knob, target)),
@@ -97,4 +97,5 @@ def _host(settings: Settings, *, is_default: bool) -> tuple[Host, str | None]:
     if not is_default:
         return Host(), "this is not the machine's own mlosd, but one with --root"
     pid1 = Systemd()
+    pid1.waits_for_reload = False
     return Host(pid1=pid1 if pid1.is_there() else None), None
