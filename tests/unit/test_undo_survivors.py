@@ -127,3 +127,13 @@ def test_a_lease_without_a_name_holds_as_well(tmp_path: Path, monkeypatch: pytes
     leases(tmp_path, {"held": True})
     with daemon(tmp_path, None) as pid1, contextlib.closing(Systemd(pid1.socket)) as systemd:
         assert survivors.keep(tmp_path, systemd) == "somebody"
+
+
+@pytest.mark.parametrize(("state", "stays"), [("activating", True), ("active", True), ("failed", False)])
+def test_after_a_failure_it_stays_while_systemd_starts_the_daemon_again(
+    tmp_path: Path, state: str, stays: bool
+) -> None:
+    leases(tmp_path, myself())
+    with Manager(tmp_path, {survivors.UNIT: {"ActiveState": state}}) as pid1:
+        with contextlib.closing(Systemd(pid1.socket)) as systemd:
+            assert (survivors.keep(tmp_path, systemd, after="failure") is not None) is stays

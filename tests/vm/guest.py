@@ -11,6 +11,7 @@ import shlex
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +20,6 @@ from typing import Any, Self
 from tests.vm.image import Image
 
 BOOT_SECONDS = 180.0
-CPUS = 2
-MEMORY_MIB = 2048
 
 
 class GuestGone(Exception):
@@ -41,14 +40,35 @@ class Ran:
 
 
 class Guest:
-    """One booted machine. `with Guest(image(), folder) as guest: guest.run("systemctl status")`."""
+    """One booted machine. `with Guest(image(), folder) as guest: guest.run("systemctl status")`.
 
-    def __init__(self, image: Image, folder: Path) -> None:
+    `kernel`: one of the image's, by name. `extra`: more arguments for QEMU; they come last, so that a second -smp wins.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        folder: Path,
+        *,
+        cpus: int = 2,
+        memory: int = 2048,
+        kernel: str = "stock",
+        extra: Sequence[str] = (),
+    ) -> None:
+        booted = image.kernel(kernel)
+        if booted is None:
+            raise GuestGone(image.why_no_kernel(kernel))
         self.console = folder / "console.log"
         self._overlay = folder / "overlay.qcow2"
         self._agent_path = folder / "agent.sock"
         self._qmp_path = folder / "qmp.sock"
-        self._image = image
+        self._disk = image.disk
+        self._machine = ["-smp", str(cpus), "-m", str(memory), "-kernel", str(booted.vmlinuz)]
+        if booted.initrd:
+            self._machine += ["-initrd", str(booted.initrd)]
+        for table in image.firmware:
+            self._machine += ["-acpitable", f"file={table}"]
+        self._extra = extra
         self._ids = itertools.count(1)
         self._replies: dict[int, dict[str, Any]] = {}
         self._received = b""
@@ -56,7 +76,7 @@ class Guest:
 
     def __enter__(self) -> Self:
         subprocess.run(
-            ("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self._image.disk, self._overlay), check=True
+            ("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self._disk, self._overlay), check=True
         )
         self._qemu = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL)
         try:
@@ -78,8 +98,7 @@ class Guest:
     def _command(self) -> list[str]:
         return [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(CPUS), "-m", str(MEMORY_MIB),
-            "-kernel", str(self._image.kernel),
+            "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", *self._machine,
             "-append", "console=ttyS0 root=/dev/nvme0n1 rw rootwait systemd.show_status=1 panic=-1",
             # No flush reaches the host's disk, which is what makes fsync in the guest cheap. A power cut is a reset of
             # the machine, QEMU lives on, so what the guest flushed is still there after it.
@@ -89,6 +108,7 @@ class Guest:
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=mlosd.agent",
             "-serial", f"file:{self.console}",
             "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
+            *self._extra,
         ]  # fmt: skip
 
     def _connect(self, path: Path) -> socket.socket:

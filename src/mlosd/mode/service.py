@@ -124,13 +124,15 @@ class ModeService:
         try:
             await self._follow()
         except BaseException:
-            self._drop(lease.id)
+            if lease.id in self.leases:
+                self._drop(lease.id)
             if self.leases:
                 await self._follow()
             else:
                 memory.save(self.machine.folder, ())
             raise
-        self._emit(events.ModeChanged("entered", lease.who, str(lease.id)))
+        if lease.id in self.leases:  # its holder may have ended meanwhile
+            self._emit(events.ModeChanged("entered", lease.who, str(lease.id)))
         return lease
 
     async def leave(self, id_: int, why: str) -> Lease:

@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     if not given.log.exists():
         print("{}" if given.json else "nothing to put back: the machine is as it was")
         return os.EX_OK
-    if given.after_stop and (who := survivors.keep(given.log.parent, Systemd(given.systemd))):
+    if given.after and (who := survivors.keep(given.log.parent, Systemd(given.systemd), after=given.after)):
         print(f"ML mode stays for {who}: the daemon comes back")
         return os.EX_OK
     every = kinds.every(systemd=given.systemd)
@@ -56,9 +56,10 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--log", type=Path, default=LOG, help=f"the undo log ({LOG})")
     parser.add_argument("--systemd", type=Path, help="PID 1's private socket")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
-        "--after-stop", action="store_true", help="not if the daemon is about to come back and training still runs"
-    )
+    after = parser.add_mutually_exclusive_group()
+    for what in ("stop", "failure"):
+        text = f"as systemd calls it after a {what}: not if the daemon is about to come back and training still runs"
+        after.add_argument(f"--after-{what}", dest="after", action="store_const", const=what, help=text)
     return parser.parse_args(argv)
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mlosd.undo.systemd import Systemd
 
@@ -17,9 +17,12 @@ FILE = "leases.json"
 UNIT = "mlosd.service"
 
 
-def keep(folder: Path, systemd: Systemd | None = None) -> str | None:
-    """Who keeps the mode up until the daemon is back, in words; None when all is to be put back."""
-    if not _comes_back(systemd or Systemd()):
+def keep(folder: Path, systemd: Systemd, *, after: Literal["stop", "failure"] = "stop") -> str | None:
+    """Who keeps the mode up until the daemon is back, in words; None when all is to be put back.
+
+    Asked `after` a "stop" by ExecStopPost= of the daemon, and after a "failure" by the unit that OnFailure= names.
+    """
+    if not (_comes_back(systemd) if after == "stop" else _is_on_its_way(systemd)):
         return None
     return next((str(lease.get("who", "somebody")) for lease in read(folder) if is_alive(lease)), None)
 
@@ -56,6 +59,14 @@ def starttime(pid: int) -> int:
     text = Path("/proc", str(pid), "stat").read_bytes()
     # The command name may contain spaces and parentheses; the last ")" ends it.
     return int(text[text.rindex(b")") + 2 :].split()[19])
+
+
+def _is_on_its_way(systemd: Systemd) -> bool:
+    """Whether systemd starts the daemon again although it failed (RestartMode=normal, and before systemd 254)."""
+    try:
+        return systemd.state(UNIT) in ("activating", "active", "reloading")
+    except OSError:
+        return False
 
 
 def _comes_back(systemd: Systemd) -> bool:

@@ -26,7 +26,7 @@ def accepts(setting: Setting) -> None:
 
 def wishes(setting: Setting, scene: Scene) -> Iterator[Wish]:
     """Each disk reads that far ahead, or farther."""
-    files = [file for file in matching(scene.host.sys, _FILES) if not _disk(file).startswith(_IN_MEMORY)]
+    files = [file for file in matching(scene.host.sys, _FILES) if _is_disk(file.parents[1])]
     if not files:
         yield Cannot(f"/sys/{_FILES}", "there are no disks here")
     for file in files:
@@ -42,8 +42,10 @@ def wishes(setting: Setting, scene: Scene) -> Iterator[Wish]:
             yield Want("text", str(file), str(setting))
 
 
-def _disk(file: Path) -> str:
-    return file.parents[1].name
+def _is_disk(device: Path) -> bool:
+    """Not one in memory, and not one path of several to the same disk (`hidden`, as of NVMe multipath)."""
+    hidden = device / "hidden"
+    return not device.name.startswith(_IN_MEMORY) and not (hidden.exists() and hidden.read_text().strip() == "1")
 
 
 KNOB = Knob(name="read-ahead", use="optional", stage=70, wishes=wishes, accepts=accepts, rivals=("tuned.service",))
