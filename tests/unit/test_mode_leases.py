@@ -36,7 +36,7 @@ def test_all_who_ask_are_heard() -> None:
 def test_of_two_who_contradict_each_other_the_first_is_heard_and_the_other_is_told() -> None:
     wish = merged([lease(2, settings={"a": 2}), lease(1, settings={"a": 1})])
     assert wish.settings == {"a": 1}
-    assert wish.notes == ("a: 2 for lease 2 waits, 1 for lease 1 was first",)
+    assert wish.notes == ("a: 2 of lease 2 waits, 1 of 1 was first",)
 
 
 def test_what_is_written_down_is_read_again(tmp_path: Path) -> None:

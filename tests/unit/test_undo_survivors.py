@@ -134,6 +134,6 @@ def test_after_a_failure_it_stays_while_systemd_starts_the_daemon_again(
     tmp_path: Path, state: str, stays: bool
 ) -> None:
     leases(tmp_path, myself())
-    with Manager(tmp_path, {survivors.UNIT: {"ActiveState": state}}) as pid1:
-        with contextlib.closing(Systemd(pid1.socket)) as systemd:
-            assert (survivors.keep(tmp_path, systemd, after="failure") is not None) is stays
+    manager = Manager(tmp_path, {survivors.UNIT: {"ActiveState": state}})
+    with manager as pid1, contextlib.closing(Systemd(pid1.socket)) as systemd:
+        assert (survivors.keep(tmp_path, systemd, after="failure") is not None) is stays

@@ -5,7 +5,10 @@ import json
 import pytest
 from tests.vm.guest import Guest
 
-UNITS = "mlosd.service mlosd-restore.service mlosd.socket mlos.slice mlos-prod.slice mlos-dev.slice mlos-ci.slice mlos-data.slice"
+UNITS = (
+    "mlosd.service mlosd-restore.service mlosd.socket "
+    "mlos.slice mlos-prod.slice mlos-dev.slice mlos-ci.slice mlos-data.slice"
+)
 # Down from 9.6 without any of it; see the reasons in the unit for what is left open.
 WORST_EXPOSURE = 45
 MOST_MEMORY_KIB = 45 * 1024

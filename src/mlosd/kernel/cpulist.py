@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
+LARGEST = (1 << 16) - 1
+"""No kernel has as many CPUs (NR_CPUS), and no range may fill the memory."""
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?", re.ASCII)
 
 
@@ -21,6 +23,8 @@ def parse(text: str) -> tuple[int, ...]:
         last = int(match[2]) if match[2] else first
         if last < first:
             raise ValueError(f"a range that runs backwards in the CPU list {text!r}")
+        if last > LARGEST:
+            raise ValueError(f"no machine has a CPU {last}")
         cpus.update(range(first, last + 1))
     return tuple(sorted(cpus))
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-from mlosd.core.errors import MlosError, NotFound, NotPermitted
+from mlosd.core.errors import MlosError, NotFound
 from mlosd.core.own_thread import in_own_thread
 from mlosd.mode import rivals, view
 from mlosd.mode.asked import Asked, Asker
@@ -42,7 +42,7 @@ class ModeAnswers:
         self._service.require()
         lease = self._asked.lease(parameters, asker)
         lease = await self._service.enter(self._asked.with_id(lease))
-        return {"lease": view.lease(lease), "mode": await self.mode()}
+        return {"lease": view.lease(lease), "mode": await self.mode(asker)}
 
     async def leave(self, id_: int | None, asker: Asker) -> View:
         """Give back one lease, or all that the caller asked for by hand."""
@@ -51,15 +51,14 @@ class ModeAnswers:
         if not mine:
             what = "there is no lease of yours" if id_ is None else f"there is no lease {id_} of yours"
             raise NotFound(what, hint="mlosctl mode status")
-        for lease in mine:
-            await self._service.leave(lease.id, f"left by {asker.name}")
-        return {"leases": [view.lease(lease) for lease in mine], "mode": await self.mode()}
+        left = await self._service.leave([lease.id for lease in mine], f"left by {asker.name}")
+        return {"leases": [view.lease(lease) for lease in left], "mode": await self.mode(asker)}
 
-    async def status(self, *, more: bool) -> AsyncGenerator[View, None]:
+    async def status(self, asker: Asker, *, more: bool) -> AsyncGenerator[View, None]:
         """The mode now, and with `more` after each change."""
         while True:
             changed = self._service.next_change()
-            yield {"mode": await self.mode()}
+            yield {"mode": await self.mode(asker)}
             if not more:
                 return
             await changed.wait()
@@ -74,10 +73,8 @@ class ModeAnswers:
 
         return {"findings": await self._service.alone(look)}
 
-    async def restore(self, asker: Asker) -> View:
+    async def restore(self) -> View:
         """End every lease and put everything back."""
-        if not asker.is_operator:
-            raise NotPermitted("putting everything back ends everybody's lease", hint="mlosctl mode leave ends yours")
         report = await self._service.restore()
         kinds = self._service.machine.kinds
         return {
@@ -91,8 +88,8 @@ class ModeAnswers:
         """Every profile. One that is broken says so in its summary."""
         return {"profiles": [self._profile(name) for name in self._profiles.names()]}
 
-    async def mode(self) -> View:
-        """How it is."""
+    async def mode(self, asker: Asker) -> View:
+        """How it is; of others' leases only that they are there."""
         service, state = self._service, self._service.state
         kinds = service.machine.kinds
         # A caller with no machine to change has no topology to read, either.
@@ -100,10 +97,10 @@ class ModeAnswers:
         screen = service.wish.settings.get("screen-rate")
         return {
             "state": self._state(),
-            "reason": service.why_not,
+            "reason": service.why_not or state.broken,
             "since": state.since,
             "profiles": list(service.wish.profiles),
-            "leases": [view.lease(lease) for lease in service.leases.values()],
+            "leases": [view.lease(lease, hidden=not asker.may_see(lease.owner)) for lease in service.leases.values()],
             "training": shares[0],
             "housekeeping": shares[1],
             "steps": view.steps(state.plan.steps, state.refused),
@@ -126,7 +123,7 @@ class ModeAnswers:
     def _state(self) -> str:
         if self._service.why_not:
             return "unsupported"
-        if self._service.state.drained:
+        if self._service.state.drained or self._service.state.broken:
             return "drained"
         return "on" if self._service.wish.is_on else "off"
 

@@ -15,6 +15,7 @@ from mlosd.mode.profile import Profiles, override, typed
 from mlosd.mode.service import ModeService
 
 DEFAULT_PROFILE = "training"
+LONGEST_LIST, MOST_SETTINGS = 1000, 100
 LONGEST = 366 * 86400.0
 
 
@@ -25,6 +26,10 @@ class Asker:
     uid: int
     name: str
     is_operator: bool
+
+    def may_see(self, owner: int) -> bool:
+        """Whether something of `owner` is theirs to see."""
+        return self.is_operator or owner == self.uid
 
 
 class Asked:
@@ -58,7 +63,10 @@ class Asked:
         if pid is not None and job is not None:
             raise BadRequest("a lease ends with a process or with a job, not with both", hint="--pid or --until-job")
         profile = self._profiles.find(parameters.get("profile") or DEFAULT_PROFILE)
-        settings = {**profile.settings, **override(dict(map(typed, parameters.get("set") or ())))}
+        given = parameters.get("set") or ()
+        if len(given) > MOST_SETTINGS:
+            raise BadRequest(f"{len(given)} knobs are more than there are", hint="mlosctl mode knobs")
+        settings = {**profile.settings, **override(dict(map(typed, given)))}
         wanted = {name: setting for name, setting in settings.items() if setting is not False}
         self._refuse_opt_in(wanted, asker)
         lease = Lease(
@@ -88,7 +96,7 @@ class Asked:
             )  # fmt: skip
         if pid is None:
             return lease
-        if pid <= 0:
+        if not 0 < pid < 1 << 31:
             raise BadRequest(f"{pid} is not the number of a process")
         uid, started, name, path = who_is(pid)
         if uid != asker.uid and not asker.is_operator:
@@ -104,10 +112,12 @@ class Asked:
         host = machine.host
         wanted: int | frozenset[int]
         try:
-            wanted = int(asked) if asked.isdecimal() else frozenset(cpulist.parse(asked))
+            if len(asked) > LONGEST_LIST:
+                raise ValueError(asked)
+            wanted = int(asked) if asked.isascii() and asked.isdigit() else frozenset(cpulist.parse(asked))
         except ValueError:
             hint = "--cpus 4, --cpus 2-5 or --cpus all"
-            raise BadRequest(f"not a number or a list of CPUs: {asked!r}", hint=hint) from None
+            raise BadRequest(f"not a number or a list of CPUs: {asked[:40]!r}", hint=hint) from None
         divided = division.divide(
             machine.topology(),
             wanted=wanted,

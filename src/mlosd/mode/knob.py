@@ -16,6 +16,7 @@ from mlosd.core.errors import BadRequest
 from mlosd.mode.scene import Scene, Setting
 from mlosd.undo.change import NORMAL
 
+LONGEST = 64
 # core: without it the mode is not entered. optional: what cannot be set is listed. opt-in: only where a person asked.
 Use = Literal["core", "optional", "opt-in"]
 
@@ -128,9 +129,9 @@ def switch(setting: Setting) -> None:
 
 
 def text(setting: Setting) -> None:
-    """Accepts any text on one line."""
-    if not isinstance(setting, str) or not setting or "\n" in setting:
-        raise ValueError("text")
+    """Accepts a word or two."""
+    if not isinstance(setting, str) or not 1 <= len(setting) <= LONGEST or not setting.isprintable():
+        raise ValueError(f"text of 1 to {LONGEST} printable characters")
 
 
 def sysfs_knob(
@@ -167,7 +168,7 @@ def check(knob: AnyKnob, setting: Setting) -> None:
     try:
         knob.accepts(setting)
     except ValueError as e:
-        raise BadRequest(f"knob {knob.name}: {_toml(setting)} is not {e}", hint="mlosctl mode knobs") from e
+        raise BadRequest(f"knob {knob.name}: {_toml(setting):.60} is not {e}", hint="mlosctl mode knobs") from e
 
 
 def _toml(value: object) -> str:

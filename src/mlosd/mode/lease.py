@@ -41,9 +41,19 @@ class Lease:
         return {**asdict(self), "held": held}
 
 
+_NUMBER = (int, type(None))
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "id": int, "who": str, "owner": int, "profile": str, "settings": dict, "headroom": (int, float, type(None)),
+    "cpus": list, "cgroup": (str, type(None)), "memory": _NUMBER, "gpus": list, "job": _NUMBER, "pid": _NUMBER,
+    "starttime": _NUMBER, "until": (int, float, type(None)), "since": (int, float), "implied": bool, "notes": list,
+}  # fmt: skip
+
+
 def of_record(record: Mapping[str, Any]) -> Lease:
     """Raises TypeError, KeyError where it is no record of this version."""
     values = {name: record[name] for name in Lease.__dataclass_fields__}
+    if any(not isinstance(values[name], kinds) for name, kinds in _KINDS.items()):
+        raise TypeError(record)
     lists = {name: tuple(values[name]) for name in ("cpus", "gpus", "notes")}
     return Lease(**{**values, **lists})
 
@@ -81,7 +91,7 @@ def merged(leases: Iterable[Lease]) -> Effective:
                 settings[knob], asked_by[knob] = setting, lease
             elif settings[knob] != setting:
                 first = asked_by[knob]
-                notes.append(f"{knob}: {setting} for {lease.who} waits, {settings[knob]} for {first.who} was first")
+                notes.append(f"{knob}: {setting} of lease {lease.id} waits, {settings[knob]} of {first.id} was first")
     targets = [lease.headroom for lease in ordered if lease.headroom is not None]
     memory = [lease.memory for lease in ordered if lease.memory is not None]
     return Effective(

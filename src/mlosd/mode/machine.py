@@ -123,8 +123,10 @@ class Machine:
         return None if pending is None else self._check(pending)
 
     def write_again(self, pending: Pending) -> None:
-        """What somebody else changed becomes ours again."""
-        self.kinds[pending.kind].write(pending.target, pending.after)
+        """What somebody else changed becomes ours again; unless it is not ours any more, or is to be something else."""
+        now = self.log.find(pending.key)
+        if now is not None and now.after == pending.after:
+            self.kinds[pending.kind].write(pending.target, pending.after)
 
     def let_go(self, pending: Pending) -> None:
         """It is somebody else's from now on: nothing is to be undone there."""

@@ -43,5 +43,5 @@ def frozen(folder: Path) -> list[int]:
     try:
         document = json.loads((folder / survivors.FILE).read_text(encoding="utf-8"))
         return [int(job) for job in document.get("frozen", ())]
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return []

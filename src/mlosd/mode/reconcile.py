@@ -68,7 +68,11 @@ def reconcile(plan: Plan, log: UndoLog, kinds: Mapping[str, Kind]) -> Outcome:
             raise CoreRefused(refused, _back(steps, new, earlier, log, kinds))
         outcome.refused.append(refused)
         _back([step], new, earlier, log, kinds)
-    _finish(kinds)
+    for kind in kinds.values():
+        try:
+            kind.finish()
+        except OSError as e:
+            outcome.given_back.unfinished.append(e.strerror or str(e))
     return outcome
 
 
@@ -103,8 +107,3 @@ def _back(
         except OSError:
             continue  # verify tells; the log knows what was there first
     return report
-
-
-def _finish(kinds: Mapping[str, Kind]) -> None:
-    for kind in kinds.values():
-        kind.finish()

@@ -5,8 +5,9 @@ go at a time. No leases: everything is put back.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -26,17 +27,22 @@ from mlosd.undo.log import Busy, OtherFormat
 from mlosd.undo.rollback import Leftover, Report
 
 T = TypeVar("T")
+MOST_OF_A_USER = 32
 
 
 @dataclass(slots=True)
 class State:
-    """What there is to tell. `drained`: what could not be put back; while there is any, no new mode begins."""
+    """What there is to tell. `drained`: what could not be put back; `broken`: why nobody knows what is to be.
+
+    While there is any of it, no new mode begins.
+    """
 
     plan: Plan = field(default_factory=lambda: Plan((), ()))
     refused: list[RefusedStep] = field(default_factory=list)
     drained: list[Leftover] = field(default_factory=list)
     kept: list[Leftover] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    broken: str | None = None
     since: float | None = None
     switch_ms: float | None = None
 
@@ -67,10 +73,6 @@ class ModeService:
         self._changed = asyncio.Event()
         self.on_change: list[Callable[[], None]] = []
 
-    @property
-    def holds(self) -> Holds:
-        return self._holds
-
     async def open(self, is_running: Callable[[int], bool]) -> None:
         """Find again what an earlier daemon left: the mode goes on for who still holds it; else all is put back.
 
@@ -82,16 +84,15 @@ class ModeService:
             self._last_id = max(self._last_id, lease.id)
             if lease.job is not None and not is_running(lease.job):
                 continue
-            try:
+            with contextlib.suppress(NotFound):
                 self._holders.watch(lease)
-            except NotFound:
-                continue
-            self.leases[lease.id] = lease
+                self.leases[lease.id] = lease
         self.frozen.update(memory.frozen(self.machine.folder))
         try:
             await self._follow()
-        except (MlosError, OSError) as e:
-            self._emit(events.Degraded(f"ML mode: {e}"))
+            self._break_if_damaged(self.machine.log.damaged)
+        except Exception as e:  # whatever an earlier daemon left: this one must start, and say so
+            self._break(f"what an earlier mlosd left cannot be taken up: {e}")
 
     async def close(self, *, put_back: bool) -> None:
         """The daemon ends. `put_back`: the mode ends with it; else whoever comes after takes it up, or puts it back."""
@@ -101,8 +102,9 @@ class ModeService:
         async with self._busy:
             if put_back and not self.why_not:
                 self.leases.clear()
-                await in_own_thread(self.machine.restore)
-                memory.save(self.machine.folder, ())
+                with contextlib.suppress(Busy, OtherFormat):  # then it is not ours to put back
+                    await in_own_thread(self.machine.restore)
+                self.remember()
             await self._holds.release_all()
             self.machine.close()
 
@@ -114,40 +116,31 @@ class ModeService:
     async def enter(self, lease: Lease) -> Lease:
         """Add a lease. Raises Refused (also CoreRefused), NotFound; then nothing of it is left."""
         self.require()
-        if self.state.drained:
-            raise Refused(
-                f"ML mode is drained: {len(self.state.drained)} values could not be put back",
-                hint="mlosctl mode status shows them; mlosctl mode restore tries again",
-            )
+        self._require_room(lease)
         self._holders.watch(lease)
         self.leases[lease.id] = lease
         try:
-            await self._follow()
+            # Who holds the mode must be known to whoever has to end it after us.
+            await self._follow(remember=lambda: memory.save(self.machine.folder, self.leases.values(), self.frozen))
         except BaseException:
-            if lease.id in self.leases:
-                self._drop(lease.id)
-            if self.leases:
-                await self._follow()
-            else:
-                memory.save(self.machine.folder, ())
+            self._drop(lease.id)
+            await self._follow_and_say()
             raise
         if lease.id in self.leases:  # its holder may have ended meanwhile
             self._emit(events.ModeChanged("entered", lease.who, str(lease.id)))
         return lease
 
-    async def leave(self, id_: int, why: str) -> Lease:
-        """End a lease. Raises NotFound."""
-        if id_ not in self.leases:
-            raise NotFound(f"there is no lease {id_}", hint="mlosctl mode status")
-        lease = self._drop(id_)
-        self._emit(events.ModeChanged(why, lease.who, str(id_)))
+    async def leave(self, ids: Iterable[int], why: str) -> list[Lease]:
+        """End these leases, as far as they are there; those that were."""
+        left = [lease for id_ in ids if (lease := self._drop(id_))]
+        for lease in left:
+            self._emit(events.ModeChanged(why, lease.who, str(lease.id)))
         await self._follow()
-        return lease
+        return left
 
     def ended(self, id_: int, why: str) -> None:
         """A lease ended by itself: its process, its job, its time."""
-        if id_ in self.leases:
-            lease = self._drop(id_)
+        if lease := self._drop(id_):
             self._emit(events.ModeChanged(why, lease.who, str(id_)))
             self.soon()
 
@@ -162,13 +155,7 @@ class ModeService:
     def soon(self) -> None:
         """Follow what changed, without waiting for it."""
 
-        async def work() -> None:
-            try:
-                await self._follow()
-            except (MlosError, OSError) as e:
-                self._emit(events.Degraded(f"ML mode: {e}"))
-
-        task = asyncio.get_running_loop().create_task(work())
+        task = asyncio.get_running_loop().create_task(self._follow_and_say())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -176,13 +163,15 @@ class ModeService:
         """Whatever anybody wishes: end every lease and put everything back. Raises Refused."""
         self.require()
         for id_ in tuple(self.leases):
-            lease = self._drop(id_)
-            self._emit(events.ModeChanged("restored by hand", lease.who, str(id_)))
+            if lease := self._drop(id_):
+                self._emit(events.ModeChanged("restored by hand", lease.who, str(id_)))
         async with self._busy:
             await self._holds.release_all()
-            report = await in_own_thread(self.machine.restore)
-            memory.save(self.machine.folder, (), self.frozen)
+            with _said():
+                report = await in_own_thread(self.machine.restore)
+            self.remember()
             self._note_back(report)
+            self.state.broken = None  # whoever may restore has seen it
             self.wish, self.state.plan, self.state.since = Effective(), Plan((), ()), None
         self._tell()
         return report
@@ -192,11 +181,18 @@ class ModeService:
         self.require()
         wish = merged([*self.leases.values(), lease])
         async with self._busy:
-            return await in_own_thread(lambda: self.machine.plan(wish))
+            with _said():
+                return await in_own_thread(lambda: self.machine.plan(wish))
 
     def remember(self) -> None:
-        """Write down who holds the mode and what stands still for it, for a daemon that comes after."""
-        memory.save(self.machine.folder, self.leases.values(), self.frozen)
+        """Write down who holds the mode and what stands still for it, for a daemon that comes after.
+
+        Where that is impossible it is said: nothing that ends the mode may fail for want of room.
+        """
+        try:
+            memory.save(self.machine.folder, self.leases.values(), self.frozen)
+        except OSError as e:
+            self._emit(events.Degraded(f"who holds ML mode cannot be written down: {e.strerror}"))
 
     def next_change(self) -> asyncio.Event:
         """Set at the next change of anything that there is to tell."""
@@ -205,32 +201,49 @@ class ModeService:
     async def alone(self, work: Callable[[], T]) -> T:
         """Do something with the machine while nothing else is done with it."""
         async with self._busy:
-            return await in_own_thread(work)
+            with _said():
+                return await in_own_thread(work)
 
     def require(self) -> None:
         """Raises Refused where this daemon has no machine to change."""
         if self.why_not:
             raise Refused(f"ML mode: {self.why_not}", hint="mlosctl doctor says what works on this machine")
 
-    async def _follow(self) -> None:
-        """Make the machine what the leases come to."""
+    def _require_room(self, lease: Lease) -> None:
+        """Raises Refused where no mode may begin, or this user has enough."""
+        if self.state.broken:
+            raise Refused(f"ML mode is drained: {self.state.broken}", hint="mlosctl mode restore, once it is repaired")
+        if self.state.drained:
+            raise Refused(
+                f"ML mode is drained: {len(self.state.drained)} values could not be put back",
+                hint="mlosctl mode status shows them; mlosctl mode restore tries again",
+            )
+        if sum(other.owner == lease.owner and not other.implied for other in self.leases.values()) >= MOST_OF_A_USER:
+            raise Refused(f"you hold the mode {MOST_OF_A_USER} times already", hint="mlosctl mode leave")
+
+    async def _follow_and_say(self) -> None:
+        """Follow where nobody waits for an answer."""
+        try:
+            await self._follow()
+        except (MlosError, OSError) as e:
+            self._emit(events.Degraded(f"ML mode: {e}"))
+
+    async def _follow(self, *, remember: Callable[[], None] | None = None) -> None:
+        """Make the machine what the leases come to. Raises Refused."""
         async with self._busy:
             wish = merged(self.leases.values())
             if wish.is_on:
                 wish = replace(wish, settings={**wish.settings, **self.extra})
             began = time.monotonic()
-            self.remember()
-            try:
-                planned = await in_own_thread(lambda: self.machine.plan(wish))
-                refused = await self._holds.take(wish.settings, planned.plan, planned.scene)
-                outcome = await in_own_thread(lambda: self.machine.carry_out(planned))
-            except CoreRefused as e:
-                self._note_back(e.back)
-                raise
-            except Busy:
-                raise Refused("another program is putting the machine back now", hint="try again") from None
-            except OtherFormat as e:
-                raise Refused(str(e), hint="run the mlosd-restore of the version that wrote it") from None
+            with _said():
+                (remember or self.remember)()
+                try:
+                    planned = await in_own_thread(lambda: self.machine.plan(wish))
+                    refused = await self._holds.take(wish.settings, planned.plan, planned.scene)
+                    outcome = await in_own_thread(lambda: self.machine.carry_out(planned))
+                except CoreRefused as e:
+                    self._note_back(e.back)
+                    raise
             await self._holds.drop(wish.settings)
             self._note_back(outcome.given_back)
             self.state.plan, self.state.notes = planned.plan, planned.notes
@@ -250,8 +263,6 @@ class ModeService:
             self._emit(events.KnobKept(left.pending.knob, left.pending.target, str(left.now), left.reason))
         self.state.kept = [*self.state.kept, *report.kept][-50:]
         self.state.drained = list(report.failed)
-        if report.damaged:
-            self._emit(events.Failed("the undo log of ML mode", f"{report.damaged} lines of it cannot be read"))
         for what in report.unfinished:
             self._emit(events.Degraded(f"ML mode is left, and not finished: {what}"))
         for left in report.failed:
@@ -259,9 +270,18 @@ class ModeService:
                 events.Failed(f"{left.pending.target} could not be put back to {left.pending.before}", left.reason)
             )
 
-    def _drop(self, id_: int) -> Lease:
+    def _break(self, reason: str) -> None:
+        """Nobody knows what is to be put back: no new mode until somebody has looked."""
+        self.state.broken = reason
+        self._emit(events.Failed("ML mode is drained", reason))
+
+    def _break_if_damaged(self, lines: int) -> None:
+        if lines:
+            self._break(f"{lines} lines of the undo log cannot be read: what they put back is not known")
+
+    def _drop(self, id_: int) -> Lease | None:
         self._holders.forget(id_)
-        return self.leases.pop(id_)
+        return self.leases.pop(id_, None)
 
     def _tell(self) -> None:
         self._changed.set()
@@ -272,3 +292,16 @@ class ModeService:
     def pending(self) -> list[Pending]:
         """What is ours on the machine now. Empty while the mode is off: then the log is not even opened."""
         return self.machine.log.pending() if self.wish.is_on else []
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """What the undo log has against it becomes words for who asked."""
+    try:
+        yield
+    except Busy:
+        raise Refused("another program is putting the machine back now", hint="try again") from None
+    except OtherFormat as e:
+        raise Refused(str(e), hint="run the mlosd-restore of the version that wrote it") from None
+    except OSError as e:
+        raise Refused(f"what ML mode does cannot be written down: {e.strerror or e}", hint="df /run") from e

@@ -19,17 +19,17 @@ from mlosd.undo.rollback import Leftover
 View = dict[str, Any]
 
 
-def lease(of: Lease) -> View:
-    """`until` by the clock on the wall: what people can read."""
+def lease(of: Lease, *, hidden: bool = False) -> View:
+    """`until` by the clock on the wall: what people can read. `hidden`: that it is somebody's, not whose."""
     left = None if of.until is None else of.until - time.clock_gettime(time.CLOCK_BOOTTIME)
     return {
         "id": of.id,
-        "who": of.who,
-        "owner": of.owner,
+        "who": "another user" if hidden else of.who,
+        "owner": -1 if hidden else of.owner,
         "profile": of.profile,
         "cpus": list(of.cpus),
-        "job": of.job,
-        "pid": of.pid,
+        "job": None if hidden else of.job,
+        "pid": None if hidden else of.pid,
         "until": None if left is None else time.time() + left,
         "since": of.since,
         "implied": of.implied,

@@ -32,13 +32,14 @@ def read(folder: Path) -> list[dict[str, Any]]:
     try:
         document = json.loads((folder / FILE).read_text(encoding="utf-8"))
         return [lease for lease in document["leases"] if isinstance(lease, dict)]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 
 def forget(folder: Path) -> None:
     """Nobody holds the mode any more."""
-    (folder / FILE).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / FILE).unlink()
 
 
 def is_alive(lease: dict[str, Any]) -> bool:

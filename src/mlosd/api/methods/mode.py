@@ -46,7 +46,7 @@ class Mode:
     async def status(
         self, caller: Caller, parameters: Parameters, call: CallContext
     ) -> AsyncGenerator[Parameters, None]:
-        async with aclosing(self._answers.status(more=call.more)) as replies:
+        async with aclosing(self._answers.status(self._asker(caller), more=call.more)) as replies:
             async for reply in replies:
                 yield reply
 
@@ -54,7 +54,7 @@ class Mode:
         return await self._answers.verify()
 
     async def restore(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
-        return await self._answers.restore(self._asker(caller))
+        return await self._answers.restore()
 
     async def knobs(self, caller: Caller, parameters: Parameters, call: CallContext) -> Parameters:
         return {"knobs": view.every_knob()}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlosd.config.settings import Mode as Settings
 from mlosd.core import data
+from mlosd.core.errors import BadRequest
 from mlosd.daemon import joints
 from mlosd.daemon.rooms.ground import Ground
 from mlosd.daemon.rooms.jobs import JobRooms
@@ -62,7 +63,9 @@ def mode_rooms(ground: Ground, jobs: JobRooms) -> ModeRooms:
         return joints.training(jobs, id_) if settings.for_jobs else joints.training(jobs, id_, implies=False)
 
     def find_job(id_: int, asker: Asker) -> Training | None:
-        jobs.service.show(id_, lambda owner: asker.is_operator or owner == asker.uid)  # raises NotFound
+        job = jobs.service.show(id_, lambda owner: asker.is_operator or owner == asker.uid)  # raises NotFound
+        if job["state"] == "DONE":
+            raise BadRequest(f"job {id_} is done: there is nothing to wait for", hint="mlosctl job list")
         return find(id_)
 
     implied = Implied(service, profiles, find=find, note=lambda id_, text: joints.note(jobs, id_, text))

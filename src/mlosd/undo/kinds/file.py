@@ -1,12 +1,14 @@
 """Targets that are files of sysfs, procfs or a cgroup, and directories in such file systems."""
 
 import contextlib
+import errno
 import os
 import shlex
 
 from mlosd.undo.kind import Plain
 
 _LARGEST = 1 << 16
+_LARGEST_CPU = (1 << 16) - 1
 
 
 class Text(Plain):
@@ -16,7 +18,10 @@ class Text(Plain):
         """Its text without the blanks around it."""
         fd = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return os.read(fd, _LARGEST).decode(errors="replace").strip()
+            text = os.read(fd, _LARGEST)
+            if len(text) == _LARGEST:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), target)
+            return text.decode(errors="surrogateescape").strip()
         finally:
             os.close(fd)
 
@@ -25,7 +30,7 @@ class Text(Plain):
         # No O_CREAT: a file that is gone must not be made. O_TRUNC means nothing in sysfs, and all in a test's tree.
         fd = os.open(target, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         try:
-            os.write(fd, f"{value or ''}\n".encode())
+            os.write(fd, f"{value or ''}\n".encode(errors="surrogateescape"))
         finally:
             os.close(fd)
 
@@ -116,6 +121,8 @@ def _cpus(text: str | None) -> object:
     try:
         for part in filter(None, text.strip().split(",")):
             first, _, last = part.partition("-")
+            if int(last or first) > _LARGEST_CPU:
+                return text
             cpus.update(range(int(first), int(last or first) + 1))
     except ValueError:
         return text
