@@ -347,3 +347,8 @@ def test_it_imports_nothing_that_is_slow_to_import() -> None:
     slow = ("click", "dataclasses", "statistics", "numpy", "rich", "asyncio")
     code = f"import mlosd.cli.benefit, sys; print([name for name in {slow} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_times_that_vary_beyond_all_sense_are_not_given_as_an_interval() -> None:
+    found = interval.ratio([0.001, 1.0], [1.0, 0.001])
+    assert "vary too much" in interval.words(found, 2)

@@ -59,6 +59,8 @@ def words(found: Ratio, rounds: int) -> str:
         case "lost":
             middle, low, high = (_percent(one - 1) for one in (found.middle, found.low, found.high))
             return f"lost {middle} % ({low} to {high} %)"
+        case _ if found.high > 10 * found.low:
+            return f"gained nothing that {rounds} rounds can show: the times vary too much; take a longer command"
         case _:
             return f"gained nothing that {rounds} rounds can show ({low} to {high} %)"
 

@@ -54,13 +54,14 @@ class Implied:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_open = False
 
-    async def open(self, running: Iterable[int]) -> None:
-        """Take up the leases of jobs that run, and wait for those that have only begun."""
+    async def open(self, unfinished: Iterable[int]) -> None:
+        """Take up the leases of jobs that are not done, and wait for those that have only begun."""
         if self._service.why_not:
             return
-        await self._service.open(lambda id_: self._find(id_) is not None)
+        ids = frozenset(unfinished)
+        await self._service.open(ids.__contains__)
         self._is_open = True
-        for id_ in running:
+        for id_ in ids:
             self._begin(id_)
 
     def close(self) -> None:

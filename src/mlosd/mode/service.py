@@ -73,16 +73,16 @@ class ModeService:
         self._changed = asyncio.Event()
         self.on_change: list[Callable[[], None]] = []
 
-    async def open(self, is_running: Callable[[int], bool]) -> None:
+    async def open(self, is_unfinished: Callable[[int], bool]) -> None:
         """Find again what an earlier daemon left: the mode goes on for who still holds it; else all is put back.
 
-        `is_running`: whether a job of this number has processes.
+        `is_unfinished`: whether there is a job of this number that is not done.
         """
         if self.why_not:
             return
         for lease in memory.leases(self.machine.folder):
             self._last_id = max(self._last_id, lease.id)
-            if lease.job is not None and not is_running(lease.job):
+            if lease.job is not None and not is_unfinished(lease.job):
                 continue
             with contextlib.suppress(NotFound):
                 self._holders.watch(lease)

@@ -32,9 +32,9 @@ class ModeRooms:
     implied: Implied
     guard: Guard
 
-    async def open(self, running: list[int]) -> None:
+    async def open(self, unfinished: list[int]) -> None:
         """Take up what an earlier daemon left, or put it back."""
-        await self.implied.open(running)
+        await self.implied.open(unfinished)
         self.guard.open()
 
     async def close(self) -> None:
