@@ -13,6 +13,7 @@ INTERFACES = [
     "io.mlosd.Exchange",
     "io.mlosd.Jobs",
     "io.mlosd.Lineage",
+    "io.mlosd.Mode",
     "io.mlosd.Models",
     "io.mlosd.Projects",
     "org.varlink.service",
