@@ -34,9 +34,9 @@ def install(guest: Guest, wheel: Path, *, settings: str | None = None) -> None:
     """Install the wheel and the units; mlosd runs afterwards. `settings`: what stands in /etc/mlosd/mlosd.toml."""
     guest.write(f"/tmp/wheels/{wheel.name}", wheel.read_bytes())
     guest.run(f"{VENV}/bin/pip install -q --no-index --find-links /tmp/wheels mlosd", timeout=300)
+    guest.run(f"{SNAPSHOT} > {BEFORE}")
     if settings is not None:
         guest.write("/etc/mlosd/mlosd.toml", settings.encode())
-    guest.run(f"{SNAPSHOT} > {BEFORE}")
     guest.run(f"{VENV}/bin/mlosd-setup install", timeout=120)
 
 
