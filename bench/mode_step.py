@@ -39,7 +39,7 @@ NOISE = {
     "--ioengine=psync --direct=0",
     "sockets": "stress-ng --quiet --sock 1",
 }
-SECONDS, WARM = 16.0, 6.0
+SECONDS, WARM = 12.0, 5.0
 THREADS = "OPENBLAS_NUM_THREADS={n} OMP_NUM_THREADS={n}"
 PYTHON = "/opt/mlosd/bin/python3 /root/step.py {seconds} {warm}"
 
@@ -51,7 +51,7 @@ def candidates(training: int) -> dict[str, str]:
         "nothing": f"systemd-run -q --pipe --wait sh -c '{step}'",
         "nice -n -20": f"systemd-run -q --pipe --wait nice -n -20 sh -c '{step}'",
         "CPUWeight=10000": f"systemd-run -q --pipe --wait -p CPUWeight=10000 sh -c '{step}'",
-        "gamemode": f"systemd-run -q --pipe --wait dbus-run-session -- gamemoderun sh -c '{step}'",
+        "gamemode": f"systemd-run -q --pipe --wait dbus-run-session -- /usr/games/gamemoderun sh -c '{step}'",
         "tuned": f"tuned-adm -q profile throughput-performance; systemd-run -q --pipe --wait sh -c '{step}'",
         "mlosd": f"mlosctl run --cpus {training} -- sh -c '{step}'",
     }
@@ -70,18 +70,28 @@ class Lab:
             self._guest.run(f"systemd-run -q --unit noise-{name} {command.format(cpus=self._vcpus)}")
 
     def quiet(self) -> None:
-        self._guest.attempt("systemctl stop 'noise-*'; rm -f /var/tmp/noise; sync")
+        self._guest.attempt("systemctl stop 'noise-*'; systemctl reset-failed; rm -f /var/tmp/noise; sync")
 
     def background_cpu(self) -> float:
         """CPU seconds that the noise has used."""
         text = self._guest.run("cat /sys/fs/cgroup/system.slice/cpu.stat")
         return int(text.split()[1]) / 1e6
 
-    def measure(self, command: str) -> tuple[float, int, float]:
-        """Median step, steps, CPU seconds of background meanwhile."""
+    def measure(self, command: str) -> tuple[float, int, float] | None:
+        """Median step, steps, CPU seconds of background meanwhile; None where the candidate does not work here."""
         before = self.background_cpu()
-        count, median, _ = self._guest.run(command, timeout=300).split()[-3:]
+        ran = self._guest.attempt(command, timeout=300)
+        if ran.rc != 0:
+            print(json.dumps({"failed": command, "why": ran.stderr[-200:]}), flush=True)
+            return None
+        count, median, _ = ran.stdout.split()[-3:]
         return float(median), int(count), self.background_cpu() - before
+
+    def solo(self, command: str) -> float:
+        """The median step with nothing beside it."""
+        measured = self.measure(command)
+        assert measured is not None
+        return measured[0]
 
 
 def main(vcpus: int, rounds: int) -> None:
@@ -96,17 +106,18 @@ def main(vcpus: int, rounds: int) -> None:
         for number in range(rounds):
             names = list(every)
             names = names[number % len(names) :] + names[: number % len(names)]
-            solo = [lab.measure(every["nothing"])[0]]
+            solo = [lab.solo(every["nothing"])]
             lab.noise()
             beside = {}
             for name in names:
                 if name == "tuned":
                     guest.run("systemctl start tuned", timeout=120)
-                beside[name] = lab.measure(every[name])
+                if measured := lab.measure(every[name]):
+                    beside[name] = measured
                 if name == "tuned":
                     guest.run("systemctl stop tuned", timeout=120)
             lab.quiet()
-            solo.append(lab.measure(every["nothing"])[0])
+            solo.append(lab.solo(every["nothing"]))
             for name, (median, count, background) in beside.items():
                 ratios[name].append(median / statistics.mean(solo))
                 rest[name].append(background)
@@ -114,7 +125,7 @@ def main(vcpus: int, rounds: int) -> None:
                     json.dumps({"round": number, "candidate": name, "ratio": ratios[name][-1], "steps": count}),
                     flush=True,
                 )
-        for name in every:
+        for name in (name for name in every if ratios[name]):
             print(
                 json.dumps(
                     {
