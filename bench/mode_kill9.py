@@ -135,9 +135,8 @@ class Machine:
 
     def _enter_and_leave(self, steps: "Steps") -> int:
         setattr(undo_log, "os", DyingOs(steps))  # noqa: B010
-        every: dict[str, Kind] = {
-            name: DyingKind(kind, steps, self._refuses) for name, kind in kinds.every().items() if name in PLAIN
-        }
+        real = kinds.every()
+        every: dict[str, Kind] = {name: DyingKind(real[name], steps, self._refuses) for name in PLAIN}
         log = UndoLog(self.log)
         for wishes in self._plans:
             with suppress(CoreRefused):

@@ -19,7 +19,8 @@ from tests.vm import image, install, recipes
 from tests.vm.guest import Guest
 
 CPUS = 128
-GOVERNOR = "sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
+# Put back is the last that was set.
+GOVERNOR = f"sys/devices/system/cpu/cpufreq/policy{CPUS - 1}/scaling_governor"
 
 
 def large() -> dict[str, str]:
@@ -48,7 +49,8 @@ def tell(where: str, what: str, milliseconds: list[float], values: int) -> None:
 
 
 def on_files(rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, ModeMlosd(Path(folder) / "root") as mlosd:
+    # In memory, as /run is.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, ModeMlosd(Path(folder) / "root") as mlosd:
         materialize(mlosd.machine, large())
         mlosd.stop()
         mlosd.start()

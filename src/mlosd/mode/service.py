@@ -251,14 +251,21 @@ class ModeService:
             self.state.switch_ms = (time.monotonic() - began) * 1000
             self.state.since = (self.state.since or time.time()) if wish.is_on else None
             self.wish = wish
-            for step in outcome.written:
-                self._emit(events.KnobChanged(step.knob, step.target, str(step.now), str(step.value)))
+            self._tell_changes((step.knob, step.target, step.now, step.value) for step in outcome.written)
         self._tell()
+
+    def _tell_changes(self, changes: Iterable[tuple[str, str, str | None, str | None]]) -> None:
+        """One event for all targets of a knob that became the same: a machine has many CPUs, disks, interrupts."""
+        alike: dict[tuple[str, str, str], list[str]] = {}
+        for knob, target, before, after in changes:
+            alike.setdefault((knob, str(before), str(after)), []).append(target)
+        for (knob, before, after), targets in alike.items():
+            more = f" and {len(targets) - 1} more" if len(targets) > 1 else ""
+            self._emit(events.KnobChanged(knob, targets[0] + more, before, after))
 
     def _note_back(self, report: Report) -> None:
         """What was put back, what is somebody else's now, and what could not be: that drains the mode."""
-        for one in report.restored:
-            self._emit(events.KnobChanged(one.knob, one.target, str(one.after), str(one.before)))
+        self._tell_changes((one.knob, one.target, one.after, one.before) for one in report.restored)
         for left in report.kept:
             self._emit(events.KnobKept(left.pending.knob, left.pending.target, str(left.now), left.reason))
         self.state.kept = [*self.state.kept, *report.kept][-50:]
