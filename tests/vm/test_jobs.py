@@ -21,10 +21,12 @@ def test_a_foreground_job_at_a_terminal_has_that_terminal(guest: Guest) -> None:
 
 
 def test_a_queued_job_is_a_unit_below_its_environments_slice(guest: Guest) -> None:
-    job = jobs.running(guest, "--env prod -- sh -c 'echo out; echo err >&2; sleep 3; exit 5'")
+    until_told = "until [ -e /tmp/looked-at ]; do sleep 0.1; done"
+    job = jobs.running(guest, f"--env prod -- sh -c 'echo out; echo err >&2; {until_told}; exit 5'")
     assert jobs.unit_property(guest, job["id"], "Slice") == "mlos-prod.slice"
     assert jobs.unit_property(guest, job["id"], "Delegate") == "yes"
     assert job["cgroup"] == f"/sys/fs/cgroup/mlos.slice/mlos-prod.slice/mlos-job-{job['id']}.service/job"
+    guest.run("touch /tmp/looked-at")
     ended = jobs.done(guest, job["id"])
     assert (ended["result"], ended["exit_code"]) == ("failed", 5)
     assert guest.run(f"mlosctl job logs {job['id']}", user="alice").split() == ["out", "err"]
