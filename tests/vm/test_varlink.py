@@ -39,7 +39,7 @@ def test_varlinkctl_calls_a_method(guest: Guest) -> None:
 
 
 def test_varlinkctl_follows_a_job_to_its_end(guest: Guest) -> None:
-    job = guest.run("mlosctl job submit --quiet -- sleep 2", user="alice").strip()
+    job = guest.run("mlosctl job submit --quiet -- sleep 10", user="alice").strip()
     replies = guest.run(f"varlinkctl --more -j call {SOCKET} io.mlosd.Jobs.Wait '{{\"id\": {job}}}'", user="alice")
     assert '"DONE"' in replies.splitlines()[-1]
 
